@@ -1,0 +1,269 @@
+//! The journal in memory: bounded, quick, and gone with the process.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, watch};
+
+use super::{
+    Batch, Begin, Checkpoint, Cursor, CursorState, DeadLetters, Entry, Journal, JournalError, JournalStats, Settlement,
+};
+use crate::attempt::{BatchLimits, Position, Target};
+
+/// The bound that applies where the configuration names none.
+pub const DEFAULT_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A journal that lives in memory.
+pub struct MemoryJournal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    max_bytes: u64,
+    signing_key: [u8; 32],
+    state: Mutex<State>,
+    newest: watch::Sender<Position>,
+    space: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Without gaps: the entry at index i has the position `before_first + 1 + i`.
+    entries: VecDeque<(Entry, SystemTime)>,
+    before_first: u64,
+    bytes: u64,
+    appended: u64,
+    checkpoints: BTreeMap<Arc<str>, Checkpoint>,
+    cursors: BTreeMap<Arc<str>, CursorState>,
+    closed: bool,
+}
+
+impl MemoryJournal {
+    /// An empty journal that holds at most about `max_bytes` of undelivered events.
+    #[must_use]
+    pub fn new(max_bytes: u64) -> Self {
+        let mut signing_key = [0; 32];
+        for part in signing_key.chunks_exact_mut(16) {
+            part.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        }
+        Self {
+            shared: Arc::new(Shared {
+                max_bytes,
+                signing_key,
+                state: Mutex::default(),
+                newest: watch::Sender::new(Position::default()),
+                space: Notify::new(),
+            }),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that holds the lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn roomy(&self, state: &State) -> bool {
+        state.bytes < self.max_bytes / 10 * 9
+    }
+
+    fn full(&self, state: &State) -> JournalError {
+        JournalError::Full {
+            used: state.bytes,
+            max: self.max_bytes,
+            pinned_by: state.pinned_by().unwrap_or_else(|| "nobody".to_owned()),
+        }
+    }
+}
+
+impl State {
+    fn newest(&self) -> u64 {
+        self.before_first + self.entries.len() as u64
+    }
+
+    fn trim(&mut self) {
+        let settled = self.cursors.values().map(|cursor| cursor.settled_through().0).min().unwrap_or(u64::MAX);
+        while self.before_first < settled
+            && let Some((entry, _)) = self.entries.pop_front()
+        {
+            self.before_first = entry.position.0;
+            self.bytes -= entry.event.size() as u64;
+        }
+        if self.entries.is_empty() && self.entries.capacity() > 4096 {
+            self.entries.shrink_to(1024);
+        }
+    }
+
+    fn pinned_by(&self) -> Option<String> {
+        let (name, cursor) = self.cursors.iter().min_by_key(|(_, cursor)| cursor.settled_through())?;
+        if cursor.settled_through().0 >= self.newest() {
+            return None;
+        }
+        let lane = cursor.lanes.iter().min_by_key(|(_, through)| *through).filter(|(_, through)| *through < cursor.front);
+        Some(match lane {
+            Some((target, _)) => format!("{name} for {target}"),
+            None => name.to_string(),
+        })
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    fn max_batch(&self) -> BatchLimits {
+        BatchLimits { events: 10_000, bytes: usize::try_from(self.shared.max_bytes / 10).unwrap_or(usize::MAX) }
+    }
+
+    async fn append(&self, batch: &mut Batch) -> Result<Position, JournalError> {
+        let mut guard = self.shared.lock();
+        let state = &mut *guard;
+        if state.closed {
+            return Err(JournalError::Closed);
+        }
+        let size: u64 = batch.events.iter().map(|event| event.size() as u64).sum();
+        if !self.shared.roomy(state) && size > 0 && state.bytes + size > self.shared.max_bytes {
+            return Err(self.shared.full(state));
+        }
+        if let Some(delta) = &batch.checkpoint {
+            let checkpoint =
+                state.checkpoints.entry(Arc::clone(&batch.stream)).or_insert_with(|| Checkpoint::begin(delta));
+            checkpoint.apply(delta, &batch.events);
+        }
+        let now = SystemTime::now();
+        let first = state.newest() + 1;
+        state.appended += batch.events.len() as u64;
+        state.bytes += size;
+        let entries = (first..).map(Position).zip(batch.events.drain(..));
+        state.entries.extend(entries.map(|(position, event)| (Entry { position, event }, now)));
+        let newest = Position(state.newest());
+        if state.cursors.is_empty() {
+            state.trim();
+        }
+        drop(guard);
+        self.shared.newest.send_if_modified(|seen| std::mem::replace(seen, newest) != newest);
+        Ok(newest)
+    }
+
+    fn check_space(&self) -> Result<(), JournalError> {
+        let state = self.shared.lock();
+        if self.shared.roomy(&state) { Ok(()) } else { Err(self.shared.full(&state)) }
+    }
+
+    async fn space(&self) {
+        loop {
+            let freed = self.shared.space.notified();
+            if self.check_space().is_ok() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    async fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError> {
+        Ok(self.shared.lock().checkpoints.get(stream).cloned())
+    }
+
+    async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {
+        let name: Arc<str> = processor.into();
+        let mut state = self.shared.lock();
+        if !state.cursors.contains_key(&name) {
+            let front = match begin {
+                Begin::End => state.newest(),
+                Begin::Oldest => state.before_first,
+                Begin::Time(time) => {
+                    let earlier = state.entries.partition_point(|(_, journaled)| *journaled < time);
+                    state.before_first + earlier as u64
+                }
+            };
+            state.cursors.insert(Arc::clone(&name), CursorState { front: Position(front), lanes: Vec::new() });
+        }
+        drop(state);
+        Ok(Arc::new(MemoryCursor { shared: Arc::clone(&self.shared), name }))
+    }
+
+    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>> {
+        None
+    }
+
+    fn signing_key(&self) -> [u8; 32] {
+        self.shared.signing_key
+    }
+
+    fn stats(&self) -> JournalStats {
+        let state = self.shared.lock();
+        JournalStats {
+            engine: "memory",
+            events: state.entries.len() as u64,
+            bytes: state.bytes,
+            max_bytes: self.shared.max_bytes,
+            appended: state.appended,
+            newest: Position(state.newest()),
+            pinned_by: state.pinned_by(),
+        }
+    }
+
+    async fn close(&self) -> Result<(), JournalError> {
+        self.shared.lock().closed = true;
+        Ok(())
+    }
+}
+
+struct MemoryCursor {
+    shared: Arc<Shared>,
+    name: Arc<str>,
+}
+
+#[async_trait]
+impl Cursor for MemoryCursor {
+    fn state(&self) -> CursorState {
+        self.shared.lock().cursors.get(&self.name).cloned().unwrap_or_default()
+    }
+
+    fn settled(&self) -> Vec<(Position, Target)> {
+        Vec::new()
+    }
+
+    async fn read(&self, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError> {
+        let state = self.shared.lock();
+        let skip = usize::try_from(after.0.saturating_sub(state.before_first)).unwrap_or(usize::MAX);
+        let mut bytes = 0;
+        let mut read = Vec::new();
+        for (entry, _) in state.entries.iter().skip(skip).take(limits.events) {
+            bytes += entry.event.size();
+            if bytes > limits.bytes && !read.is_empty() {
+                break;
+            }
+            read.push(entry.clone());
+        }
+        Ok(read)
+    }
+
+    async fn readable(&self, after: Position) -> Result<(), JournalError> {
+        let mut newest = self.shared.newest.subscribe();
+        match newest.wait_for(|newest| *newest > after).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(JournalError::Closed),
+        }
+    }
+
+    fn newest(&self) -> Position {
+        *self.shared.newest.borrow()
+    }
+
+    async fn commit(&self, committed: CursorState) -> Result<(), JournalError> {
+        let mut state = self.shared.lock();
+        if let Some(cursor) = state.cursors.get_mut(&self.name) {
+            *cursor = committed;
+        }
+        let was_roomy = self.shared.roomy(&state);
+        state.trim();
+        if !was_roomy && self.shared.roomy(&state) {
+            self.shared.space.notify_waiters();
+        }
+        Ok(())
+    }
+
+    fn record(&self, _settlements: &[Settlement]) {}
+}

@@ -1,0 +1,350 @@
+//! The journal: the hinge between streams and processors.
+//!
+//! A stream's duty ends when its events are durable here; a processor's begins
+//! here. [`Journal`] is the contract that every engine keeps; streams append
+//! through an [`Appender`], delivery reads through a [`Cursor`].
+
+mod checkpoint;
+pub mod memory;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+pub use checkpoint::{Checkpoint, CheckpointDelta, HORIZON_MICROS, MOST_REMEMBERED, Recent};
+
+use crate::attempt::{BatchLimits, Outcome, Position, Target};
+use crate::event::Event;
+use crate::telemetry::StreamStatus;
+
+/// What a stream hands over at once: durable together or not at all.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The stream's name.
+    pub stream: Arc<str>,
+    /// Events in the order upstream gave them. May be empty.
+    pub events: Vec<Event>,
+    /// The change to the stream's checkpoint; none for streams without one.
+    pub checkpoint: Option<CheckpointDelta>,
+}
+
+/// An event in the journal.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place.
+    pub position: Position,
+    /// The event.
+    pub event: Event,
+}
+
+/// Where a processor that the journal does not know yet begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Behind the newest event; in an empty journal, at its very beginning.
+    End,
+    /// At the oldest event that is kept.
+    Oldest,
+    /// At the first event journaled at or after a moment.
+    Time(SystemTime),
+}
+
+/// A processor's durable place: a front, and the lanes of targets that are behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CursorState {
+    /// Every event at or below it is settled, or owed by a lane.
+    pub front: Position,
+    /// The targets that are behind, each with the position through which its events are settled.
+    pub lanes: Vec<(Target, Position)>,
+}
+
+impl CursorState {
+    /// The lowest position that is settled for every target: what lies above it is pinned.
+    #[must_use]
+    pub fn settled_through(&self) -> Position {
+        self.lanes.iter().map(|(_, through)| *through).fold(self.front, Position::min)
+    }
+}
+
+/// How one event ended at one target.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The event's place.
+    pub position: Position,
+    /// Whom it was for.
+    pub target: Target,
+    /// How it ended.
+    pub end: End,
+    /// Attempts made.
+    pub attempts: u32,
+    /// The last HTTP status or its like, if there was one.
+    pub status: Option<u16>,
+}
+
+/// The ways in which an event can be done with at a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The target has it.
+    Delivered,
+    /// It is set aside where the operator sees it.
+    DeadLettered,
+    /// The target is gone.
+    Unsubscribed,
+}
+
+/// An event that could not be delivered, whole, and why.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The processor's name.
+    pub processor: Arc<str>,
+    /// Whom the event was for.
+    pub target: Target,
+    /// The event and its place.
+    pub entry: Entry,
+    /// The outcome of the last attempt.
+    pub outcome: Outcome,
+    /// Attempts made.
+    pub attempts: u32,
+}
+
+/// Why the journal refused or failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// No space: wait until deliveries give some back.
+    #[error("the journal is full: {used} of {max} bytes are undelivered, pinned by {pinned_by}")]
+    Full {
+        /// Bytes that are in use.
+        used: u64,
+        /// Bytes that may be.
+        max: u64,
+        /// The processor (and target) that is furthest behind.
+        pinned_by: String,
+    },
+    /// Another router writes this journal now: stop.
+    #[error("another router has taken over this journal")]
+    Fenced,
+    /// The stream or processor is leased to another router: wait.
+    #[error("{what} is run by another router")]
+    NotOwner {
+        /// The stream or processor.
+        what: String,
+    },
+    /// The journal was closed for shutdown.
+    #[error("the journal is closed")]
+    Closed,
+    /// The storage failed. Nothing of the batch may be assumed durable.
+    #[error("the journal could not {what}: {why}")]
+    Io {
+        /// What it tried.
+        what: String,
+        /// What the system said.
+        why: String,
+    },
+}
+
+/// The journal's figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// The engine's name.
+    pub engine: &'static str,
+    /// Events kept.
+    pub events: u64,
+    /// Bytes kept.
+    pub bytes: u64,
+    /// Bytes that may be kept.
+    pub max_bytes: u64,
+    /// Events ever appended by this run.
+    pub appended: u64,
+    /// The newest event's place.
+    pub newest: Position,
+    /// The oldest place that is not settled everywhere, and by whom it is pinned.
+    pub pinned_by: Option<String>,
+}
+
+/// What every journal engine promises. Positions grow in the order of
+/// acknowledged appends; readers see acknowledged events only.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// How much one [`Batch`] may carry.
+    fn max_batch(&self) -> BatchLimits;
+
+    /// Appends a batch: when this returns, its events and its checkpoint are
+    /// durable together. The position is the last event's, or the newest one's
+    /// where the batch holds none. After an error the stream must forget what it
+    /// remembers and begin at [`Journal::checkpoint`].
+    ///
+    /// The events are taken out of `batch`, except when the journal is full, which
+    /// it is for a batch that would exceed its bound. (Below nine tenths a batch is
+    /// always taken: it is bounded by [`Journal::max_batch`] or is a single event.)
+    async fn append(&self, batch: &mut Batch) -> Result<Position, JournalError>;
+
+    /// [`JournalError::Full`] from nine tenths on: who can wait waits then.
+    fn check_space(&self) -> Result<(), JournalError>;
+
+    /// Waits until less than nine tenths of the journal are in use.
+    async fn space(&self);
+
+    /// The stream's durable place, if it has one.
+    async fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError>;
+
+    /// Opens the processor's cursor where it was, or at `begin` if it is new; it is durable on return.
+    async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError>;
+
+    /// The place where dead letters are kept; none if the engine keeps none.
+    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>>;
+
+    /// The key that signs callbacks, kept as long as the journal itself.
+    fn signing_key(&self) -> [u8; 32];
+
+    /// The journal's figures.
+    fn stats(&self) -> JournalStats;
+
+    /// Syncs what is not yet durable and refuses everything after.
+    async fn close(&self) -> Result<(), JournalError>;
+}
+
+/// A processor's reading place.
+#[async_trait]
+pub trait Cursor: Send + Sync {
+    /// The durable place, as of opening or of the last commit.
+    fn state(&self) -> CursorState;
+
+    /// What was settled above the durable place before a crash, so that it is not sent again.
+    fn settled(&self) -> Vec<(Position, Target)>;
+
+    /// Entries behind `after`, oldest first, within `limits`; at once, and none if there are none.
+    async fn read(&self, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError>;
+
+    /// Waits until there is an entry behind `after`.
+    async fn readable(&self, after: Position) -> Result<(), JournalError>;
+
+    /// The newest entry's place.
+    fn newest(&self) -> Position;
+
+    /// Moves the durable place. What no cursor needs any more may be let go.
+    async fn commit(&self, state: CursorState) -> Result<(), JournalError>;
+
+    /// Logs how events ended; small and not synced.
+    fn record(&self, settlements: &[Settlement]);
+}
+
+/// Keeps what could not be delivered.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// Keeps a letter, durable on return. The same event for the same target overwrites.
+    async fn keep(&self, letter: DeadLetter) -> Result<(), JournalError>;
+}
+
+/// A stream's way into the journal.
+pub struct Appender {
+    journal: Arc<dyn Journal>,
+    stream: Arc<str>,
+    status: Arc<StreamStatus>,
+    stop: CancellationToken,
+}
+
+impl Appender {
+    /// For the stream of that name, which ends when `stop` is cancelled.
+    #[must_use]
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        stream: Arc<str>,
+        status: Arc<StreamStatus>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { journal, stream, status, stop }
+    }
+
+    /// The stream's name.
+    #[must_use]
+    pub fn stream(&self) -> &Arc<str> {
+        &self.stream
+    }
+
+    /// Where the stream tells how it fares.
+    #[must_use]
+    pub fn status(&self) -> &Arc<StreamStatus> {
+        &self.status
+    }
+
+    /// Cancelled when the stream shall end.
+    #[must_use]
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// The stream's durable place.
+    pub async fn checkpoint(&self) -> Result<Option<Checkpoint>, JournalError> {
+        self.journal.checkpoint(&self.stream).await
+    }
+
+    /// Appends the events and the checkpoint that follows from them; durable on
+    /// return. Waits as long as the journal is full, unless the stream is
+    /// stopped ([`JournalError::Closed`]). What exceeds the journal's batch is
+    /// appended in parts, the resume time with the last of them.
+    pub async fn append(
+        &self,
+        mut events: Vec<Event>,
+        checkpoint: Option<CheckpointDelta>,
+    ) -> Result<Position, JournalError> {
+        let limits = self.journal.max_batch();
+        let mut resume_of_parts = None;
+        loop {
+            let rest = split(&mut events, limits);
+            let last = rest.is_empty();
+            let mut delta = checkpoint.clone();
+            if !last && let Some(delta) = &mut delta {
+                // A crash between two parts must find the rest when it reads again.
+                if resume_of_parts.is_none() {
+                    let before = self.checkpoint().await?;
+                    resume_of_parts = Some(before.map_or(delta.horizon, |before| before.resume));
+                }
+                delta.resume = resume_of_parts.unwrap_or(delta.resume).min(delta.resume);
+                delta.horizon = delta.horizon.min(delta.resume);
+            }
+            let position = self.append_part(events, delta).await?;
+            if last {
+                return Ok(position);
+            }
+            events = rest;
+        }
+    }
+
+    async fn append_part(
+        &self,
+        events: Vec<Event>,
+        checkpoint: Option<CheckpointDelta>,
+    ) -> Result<Position, JournalError> {
+        let mut batch = Batch { stream: Arc::clone(&self.stream), events, checkpoint };
+        loop {
+            let full = match self.journal.check_space() {
+                Err(full) => full,
+                Ok(()) => match self.journal.append(&mut batch).await {
+                    Err(full @ JournalError::Full { .. }) => full,
+                    other => {
+                        self.status.journal_has_space();
+                        return other;
+                    }
+                },
+            };
+            self.status.journal_full(&full);
+            tokio::select! {
+                () = self.journal.space() => {}
+                () = self.stop.cancelled() => return Err(JournalError::Closed),
+            }
+        }
+    }
+}
+
+/// Leaves in `events` what fits one batch and returns the rest.
+fn split(events: &mut Vec<Event>, limits: BatchLimits) -> Vec<Event> {
+    let mut bytes = 0;
+    for (i, event) in events.iter().enumerate() {
+        bytes += event.size();
+        if i > 0 && (i >= limits.events || bytes > limits.bytes) {
+            return events.split_off(i);
+        }
+    }
+    Vec::new()
+}
