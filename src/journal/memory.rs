@@ -102,7 +102,8 @@ impl State {
         if cursor.settled_through().0 >= self.newest() {
             return None;
         }
-        let lane = cursor.lanes.iter().min_by_key(|(_, through)| *through).filter(|(_, through)| *through < cursor.front);
+        let lane =
+            cursor.lanes.iter().min_by_key(|(_, through)| *through).filter(|(_, through)| *through < cursor.front);
         Some(match lane {
             Some((target, _)) => format!("{name} for {target}"),
             None => name.to_string(),

@@ -349,8 +349,7 @@ pub struct TargetStatus {
 
 impl TargetStatus {
     fn new(metrics: &Metrics, processor: &str, target: &Target) -> Self {
-        let labels: Labels =
-            vec![("processor", processor.to_owned()), ("target", target.as_str().to_owned())];
+        let labels: Labels = vec![("processor", processor.to_owned()), ("target", target.as_str().to_owned())];
         Self {
             target: target.clone(),
             processor: processor.to_owned(),

@@ -37,7 +37,11 @@ impl Metrics {
         registry.register("stream_gaps", "Spans of events that can no longer be had", all.gaps.clone());
         registry.register("stream_undecoded", "Events passed on with DecodeError", all.undecoded.clone());
         registry.register("stream_late", "Events found by looking back", all.late.clone());
-        registry.register("stream_lag_events", "Events that upstream has and the journal has not", all.lag_events.clone());
+        registry.register(
+            "stream_lag_events",
+            "Events that upstream has and the journal has not",
+            all.lag_events.clone(),
+        );
         registry.register_with_unit(
             "stream_lag",
             "Upstream's time since the creation of the newest journaled event, while behind; else 0",

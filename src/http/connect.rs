@@ -1,0 +1,134 @@
+//! Connections, through a proxy where the environment names one.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::{HttpError, HttpErrorKind};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Connects directly, through a CONNECT tunnel (https), or to a proxy that is
+/// then asked with absolute addresses (http).
+#[derive(Clone)]
+pub(super) struct Connector {
+    direct: HttpConnector,
+    proxies: Arc<Matcher>,
+}
+
+impl Connector {
+    pub(super) fn new(proxies: Arc<Matcher>) -> Self {
+        let mut direct = HttpConnector::new();
+        direct.enforce_http(false);
+        direct.set_nodelay(true);
+        direct.set_connect_timeout(Some(CONNECT));
+        direct.set_keepalive(Some(Duration::from_secs(60)));
+        Self { direct, proxies }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = HttpError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, HttpError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HttpError>> {
+        self.direct.poll_ready(cx).map_err(|error| HttpError::classify(&error))
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let Some(proxy) = self.proxies.intercept(&to) else {
+            let connecting = self.direct.call(to);
+            return Box::pin(async move {
+                let io = connecting.await.map_err(|error| HttpError::classify(&error))?;
+                Ok(Stream { io, proxied: false })
+            });
+        };
+        let at = proxy.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let at = at.rsplit('@').next().unwrap_or_default().to_owned();
+        let failed = move |why: String| HttpError::new(HttpErrorKind::Proxy, format!("the proxy at {at}: {why}"));
+        if proxy.uri().scheme_str() != Some("http") {
+            return Box::pin(async move { Err(failed("only http:// proxies are supported".to_owned())) });
+        }
+        if to.scheme_str() == Some("https") {
+            let mut tunnel = Tunnel::new(proxy.uri().clone(), self.direct.clone());
+            if let Some(auth) = proxy.basic_auth() {
+                tunnel = tunnel.with_auth(auth.clone());
+            }
+            let connecting = tunnel.call(to);
+            return Box::pin(async move {
+                match tokio::time::timeout(CONNECT, connecting).await {
+                    Ok(Ok(io)) => Ok(Stream { io, proxied: false }),
+                    Ok(Err(error)) => Err(failed(tunnel_text(&error))),
+                    Err(_) => Err(failed("no answer in time".to_owned())),
+                }
+            });
+        }
+        let connecting = self.direct.call(proxy.uri().clone());
+        Box::pin(async move {
+            let io = connecting.await.map_err(|error| failed(HttpError::classify(&error).to_string()))?;
+            Ok(Stream { io, proxied: true })
+        })
+    }
+}
+
+fn tunnel_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let known = HttpError::classify(error);
+    if known.kind == HttpErrorKind::Protocol { error.to_string() } else { known.to_string() }
+}
+
+/// A TCP connection that knows whether a proxy is at its other end.
+pub(super) struct Stream {
+    io: TokioIo<TcpStream>,
+    proxied: bool,
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new().proxy(self.proxied)
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+    }
+}
