@@ -1,1 +1,3 @@
 //! What vSphere speaks: SOAP on the wire, the table of its types, and the way from an XML event to its JSON payload.
+
+pub mod xml;
