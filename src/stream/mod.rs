@@ -1,5 +1,7 @@
 //! Where events come from.
 
+pub mod vcenter;
+
 use async_trait::async_trait;
 
 use crate::journal::Appender;

@@ -73,6 +73,15 @@ struct Open {
     len: u32,
 }
 
+/// A place to come back to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    pos: usize,
+    open: usize,
+    bindings: usize,
+    empty: bool,
+}
+
 /// Reads one document from the front to the back.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -282,6 +291,20 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.resolve(self.prefix)
+    }
+
+    /// The reader's place inside the element whose start was the last token, to come back to before that element ends.
+    #[must_use]
+    pub(super) fn mark(&self) -> Mark {
+        Mark { pos: self.pos, open: self.open.len(), bindings: self.bindings.len(), empty: self.empty }
+    }
+
+    /// Goes back to a mark whose element is still open.
+    pub(super) fn rewind(&mut self, mark: Mark) {
+        self.pos = mark.pos;
+        self.open.truncate(mark.open);
+        self.bindings.truncate(mark.bindings);
+        self.empty = mark.empty;
     }
 
     fn resolve(&self, prefix: &str) -> Option<&str> {
