@@ -3,7 +3,6 @@
 //! Pages of events are not read here: they go to the transcoder as they came.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 
@@ -48,8 +47,9 @@ impl Call {
     pub fn new(method: &'static str, this: &Ref) -> Self {
         let mut call = Self { method, xml: String::with_capacity(768) };
         call.xml.push_str(HEAD);
-        // Writing to a string cannot fail.
-        let _ = write!(call.xml, r#"<{method} xmlns="urn:vim25">"#);
+        for part in ["<", method, r#" xmlns="urn:vim25">"#] {
+            call.xml.push_str(part);
+        }
         call.reference("_this", this)
     }
 
@@ -62,37 +62,52 @@ impl Call {
     /// Adds an element that holds text.
     #[must_use]
     pub fn text(mut self, name: &str, value: &str) -> Self {
-        let _ = write!(self.xml, "<{name}>");
+        self.open(name);
         escape(&mut self.xml, value);
-        let _ = write!(self.xml, "</{name}>");
+        self.close(name);
         self
     }
 
     /// Adds an element that refers to an object.
     #[must_use]
     pub fn reference(mut self, name: &str, object: &Ref) -> Self {
-        let _ = write!(self.xml, r#"<{name} type=""#);
+        for part in ["<", name, " type=\""] {
+            self.xml.push_str(part);
+        }
         escape(&mut self.xml, &object.kind);
         self.xml.push_str("\">");
         escape(&mut self.xml, &object.value);
-        let _ = write!(self.xml, "</{name}>");
+        self.close(name);
         self
     }
 
     /// Adds an element that holds what `inside` adds.
     #[must_use]
     pub fn nested(mut self, name: &str, inside: impl FnOnce(Self) -> Self) -> Self {
-        let _ = write!(self.xml, "<{name}>");
+        self.open(name);
         self = inside(self);
-        let _ = write!(self.xml, "</{name}>");
+        self.close(name);
         self
     }
 
     /// The whole message.
     #[must_use]
     pub fn finish(mut self) -> Bytes {
-        let _ = write!(self.xml, "</{}>{TAIL}", self.method);
+        self.close(self.method);
+        self.xml.push_str(TAIL);
         Bytes::from(self.xml)
+    }
+
+    fn open(&mut self, name: &str) {
+        for part in ["<", name, ">"] {
+            self.xml.push_str(part);
+        }
+    }
+
+    fn close(&mut self, name: &str) {
+        for part in ["</", name, ">"] {
+            self.xml.push_str(part);
+        }
     }
 }
 

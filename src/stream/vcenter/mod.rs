@@ -102,10 +102,10 @@ impl VCenter {
     #[must_use]
     pub fn with_timing(config: Config, timing: Timing) -> Self {
         let mut address = config.address.clone();
-        // Credentials in the address would go nowhere else than into logs. An https address can hold neither more nor
-        // less than these setters take.
-        let _ = address.set_username("");
-        let _ = address.set_password(None);
+        // Credentials in the address would go nowhere else than into logs. Only addresses without a host refuse, and
+        // have none.
+        address.set_username("").ok();
+        address.set_password(None).ok();
         // Every URL with a host is a URI.
         let uri = address.as_str().parse().unwrap_or_default();
         let wire = Wire::new(Client::new(config.tls.clone()), uri);
