@@ -1,0 +1,7 @@
+//! The peers of the tests, and how tests talk to them.
+
+pub(crate) mod fault_soap;
+pub(crate) mod govc;
+pub(crate) mod soap;
+pub(crate) mod stream;
+pub(crate) mod vcsim;
