@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 
 pub use run::Delivery;
 
+pub use crate::config::delivery::{Options, Ordering};
+
 use crate::attempt::{Outcome, Position, Target};
 
 /// The bound of the first wait after a failure.
@@ -50,42 +52,6 @@ const STUCK: Duration = Duration::from_millis(500);
 
 /// The longest wait that a target may ask for with `Retry-After`.
 const MOST_ASKED: Duration = Duration::from_secs(60 * 60);
-
-/// What keeps its order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ordering {
-    /// Events of one entity, such as a VM, one after the other; different entities in parallel.
-    #[default]
-    Entity,
-    /// All events, one after the other.
-    Strict,
-    /// Nothing.
-    None,
-}
-
-/// How a processor's events are delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Attempts in flight at most, over all targets.
-    pub concurrency: usize,
-    /// Attempts after which an event that fails is given up.
-    pub max_attempts: u32,
-    /// How long an event is tried, from its first attempt on.
-    pub max_age: Duration,
-    /// What keeps its order.
-    pub ordering: Ordering,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            concurrency: 64,
-            max_attempts: 10,
-            max_age: Duration::from_secs(24 * 60 * 60),
-            ordering: Ordering::Entity,
-        }
-    }
-}
 
 /// How an accepted event ended, as its target said later.
 #[derive(Debug)]
