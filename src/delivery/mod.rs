@@ -20,7 +20,7 @@ pub use run::Delivery;
 
 pub use crate::config::delivery::{Options, Ordering};
 
-use crate::attempt::{Outcome, Position, Target};
+use crate::processor::Late;
 
 /// The bound of the first wait after a failure.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -53,31 +53,18 @@ const STUCK: Duration = Duration::from_millis(500);
 /// The longest wait that a target may ask for with `Retry-After`.
 const MOST_ASKED: Duration = Duration::from_secs(60 * 60);
 
-/// How an accepted event ended, as its target said later.
-#[derive(Debug)]
-pub struct Settle {
-    /// The event's place.
-    pub position: Position,
-    /// Who says so.
-    pub target: Target,
-    /// The attempt that is meant.
-    pub attempt: u32,
-    /// How it ended; anything but [`Outcome::Accepted`].
-    pub outcome: Outcome,
-}
-
 /// Where late outcomes are reported. Bounded: who cannot report now is asked to come again.
 #[derive(Clone, Debug)]
-pub struct Settler(mpsc::Sender<Settle>);
+pub struct Settler(mpsc::Sender<Late>);
 
 impl Settler {
     /// Reports an outcome; gives it back if there are too many at once or the delivery has ended.
     ///
     /// # Errors
     /// The outcome, to be reported again later.
-    pub fn settle(&self, settle: Settle) -> Result<(), Settle> {
-        self.0.try_send(settle).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(settle) | mpsc::error::TrySendError::Closed(settle) => settle,
+    pub fn settle(&self, late: Late) -> Result<(), Late> {
+        self.0.try_send(late).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(late) | mpsc::error::TrySendError::Closed(late) => late,
         })
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::track::{Circuit, Lane, Stage, Track};
 use super::window::Window;
-use super::{FIRST_RETRY, LANES_BYTES, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Settle, Settler};
+use super::{FIRST_RETRY, LANES_BYTES, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Late, Settler};
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
 use crate::event::Event;
@@ -62,7 +62,7 @@ pub struct Delivery {
     cursor: Arc<dyn Cursor>,
     dead_letters: Option<Arc<dyn DeadLetters>>,
     options: Options,
-    settles: mpsc::Receiver<Settle>,
+    settles: mpsc::Receiver<Late>,
 
     window: Window,
     /// When the entry was read that keeps the front from reading on, if one does.
@@ -633,7 +633,7 @@ impl Delivery {
         self.may_run(at);
     }
 
-    fn settle_late(&mut self, Settle { position, target, attempt, outcome }: Settle) {
+    fn settle_late(&mut self, Late { position, target, attempt, outcome }: Late) {
         let Some(at) = self.index.get(&target).copied() else { return };
         let Some(item) = self.tracks[at].item(position) else { return };
         if item.stage != Stage::Accepted || item.attempts != attempt {
@@ -719,7 +719,7 @@ impl Delivery {
                 Alarm::Overdue(track, position, attempt) => {
                     let target = self.tracks[track].target.clone();
                     let why = Reason { status: None, text: "no callback in time".to_owned() };
-                    self.settle_late(Settle {
+                    self.settle_late(Late {
                         position,
                         target,
                         attempt,

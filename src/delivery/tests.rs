@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, Options, Ordering, Settle, Settler};
+use super::{Delivery, Options, Ordering, Late, Settler};
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::event::{Attributes, Event, PageBuilder};
 use crate::journal::memory::MemoryJournal;
@@ -428,7 +428,7 @@ async fn an_accepted_event_stays_open_until_it_is_settled() {
     assert_eq!(cursor.state().front, Position(0));
     let settle = |position, attempt, outcome| {
         let target = Target::new("f");
-        run.settler.settle(Settle { position: Position(position), target, attempt, outcome }).unwrap();
+        run.settler.settle(Late { position: Position(position), target, attempt, outcome }).unwrap();
     };
     settle(1, 1, delivered());
     settle(2, 9, delivered());

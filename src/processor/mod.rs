@@ -6,9 +6,10 @@ pub mod openfaas;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::{BatchLimits, Delivery, Outcome, Target};
+use crate::attempt::{BatchLimits, Delivery, Outcome, Position, Target};
 use crate::config::{Provider, Section};
 use crate::event::Event;
 
@@ -22,6 +23,19 @@ pub trait Routes: Send + Sync {
 
     /// Whether the target exists. What is owed to one that does not is settled as unsubscribed.
     fn has(&self, target: &Target) -> bool;
+}
+
+/// How an accepted event ended, as its target said later.
+#[derive(Debug)]
+pub struct Late {
+    /// The event's place.
+    pub position: Position,
+    /// Who says so.
+    pub target: Target,
+    /// The attempt that is meant.
+    pub attempt: u32,
+    /// How it ended; anything but [`Outcome::Accepted`].
+    pub outcome: Outcome,
 }
 
 /// A place where events go.
@@ -42,6 +56,13 @@ pub trait Processor: Send + Sync {
 
     /// Makes one attempt at one target. One outcome for each delivery, in their order.
     async fn attempt(&self, target: &Target, batch: &[Delivery]) -> Vec<Outcome>;
+
+    /// Reads what a target says later of an event that it accepted: the query of
+    /// the address that it was given, and the headers that tell how it went.
+    /// None if this processor did not sign it.
+    fn callback(&self, _query: &str, _headers: &HeaderMap) -> Option<Late> {
+        None
+    }
 
     /// Connects, looks, and reports, for the `check` command.
     async fn check(&self, report: &mut crate::report::Report);
