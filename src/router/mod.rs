@@ -1,6 +1,8 @@
 //! Starts everything, watches it, and drains it.
 
-pub mod config;
+mod config;
+#[cfg(test)]
+mod config_tests;
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
-pub use config::RouterConfig;
+pub use config::{PROVIDERS, RouterConfig};
 
 use crate::admin::{Admin, Figures, Server};
 use crate::backoff::Backoff;
