@@ -69,4 +69,7 @@ chroot --userspec=65532:65532 --groups='' "$mount" /vmware-event-router -h >"$wo
 (exec -a /vmware-event-router dist/vmware-event-router -h) >"$work/outside" 2>&1
 cmp "$work/inside" "$work/outside" || fail "-h says one thing inside the image and another outside"
 
+# The commit that `make binary` was told, not the fallback.
+[[ -z ${COMMIT:-} ]] || grep -qx "commit: $COMMIT" "$work/inside" || fail "-h does not name commit $COMMIT"
+
 echo "image-test: ok, $(du -bsh "$mount" | cut -f 1)"
