@@ -5,6 +5,7 @@
 //! through an [`Appender`], delivery reads through a [`Cursor`].
 
 mod checkpoint;
+pub mod config;
 pub mod memory;
 
 use std::sync::Arc;

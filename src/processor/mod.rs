@@ -1,12 +1,15 @@
 //! Where events go. A processor knows how to make one attempt, and who wants
 //! an event; when, how often and in which order is delivery's.
 
+pub mod openfaas;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{BatchLimits, Delivery, Outcome, Target};
+use crate::config::{Provider, Section};
 use crate::event::Event;
 
 /// The targets of one event.
@@ -42,4 +45,35 @@ pub trait Processor: Send + Sync {
 
     /// Connects, looks, and reports, for the `check` command.
     async fn check(&self, report: &mut crate::report::Report);
+}
+
+/// Every provider of processors.
+pub const PROVIDERS: &[&Provider] = &[&openfaas::PROVIDER];
+
+/// What one processor is told.
+#[derive(Clone, Debug)]
+pub enum Config {
+    /// An OpenFaaS gateway.
+    OpenFaas(openfaas::Config),
+}
+
+impl Config {
+    /// What the processor is known by.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::OpenFaas(config) => &config.name,
+        }
+    }
+}
+
+/// The processor of an entry. Nothing if there is no such provider; what is wrong is noted in the section.
+pub fn parse(section: &mut Section) -> Option<Config> {
+    let known: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
+    match section.provider() {
+        "openfaas" => return Some(Config::OpenFaas(openfaas::Config::parse(section))),
+        "aws_event_bridge" => section.provider_of_later(&known),
+        _ => section.unknown_provider(&known),
+    }
+    None
 }

@@ -1,0 +1,3 @@
+//! The metrics server: `/stats`, `/metrics`, `/healthz`, `/readyz`.
+
+pub mod config;

@@ -1,0 +1,5 @@
+//! The router: starts, watches, drains.
+
+mod config;
+
+pub use config::{PROVIDERS, RouterConfig};
