@@ -6,4 +6,4 @@ mod server;
 mod stats;
 
 pub use process::Figures;
-pub use server::{Admin, CALLBACK_PATH, Callback, Server};
+pub use server::{Admin, Callbacks, Server};

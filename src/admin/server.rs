@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -34,11 +35,12 @@ const MOST_BODY: usize = 1024 * 1024;
 /// How long a caller may take to send its headers, and to be answered.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Where functions' answers arrive: the path of a callback's URL ends so.
-pub const CALLBACK_PATH: &str = "/callback";
-
-/// Takes a callback: the query that was signed, and the headers that tell how it went.
-pub type Callback = dyn Fn(&str, &HeaderMap) -> StatusCode + Send + Sync;
+/// Takes what asynchronous functions' queues say later.
+#[async_trait]
+pub trait Callbacks: Send + Sync {
+    /// The query that was signed, and the headers and body that tell how it went.
+    async fn take(&self, query: &str, headers: &HeaderMap, body: &[u8]) -> StatusCode;
+}
 
 /// What the server shows.
 pub struct Admin {
@@ -49,7 +51,7 @@ pub struct Admin {
     /// User and password, if callers must give them.
     pub auth: Option<(Secret, Secret)>,
     /// Takes callbacks of asynchronous functions.
-    pub callback: Box<Callback>,
+    pub callbacks: Box<dyn Callbacks>,
 }
 
 /// A server that listens.
@@ -135,13 +137,14 @@ async fn serve(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken) {
 async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
-    if head.method == Method::POST && path.ends_with(CALLBACK_PATH) {
-        // The function's own answer is read and let go: its status tells how it went.
+    if head.method == Method::POST {
+        // The only thing that is posted here; the path is whatever the operator's proxy made of it.
         let read = tokio::time::timeout(PATIENCE, Limited::new(body, MOST_BODY).collect()).await;
-        if !matches!(read, Ok(Ok(_))) {
+        let Ok(Ok(body)) = read else {
             return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or too slow");
-        }
-        let status = (admin.callback)(head.uri.query().unwrap_or_default(), &head.headers);
+        };
+        let query = head.uri.query().unwrap_or_default();
+        let status = admin.callbacks.take(query, &head.headers, &body.to_bytes()).await;
         return text(status, status.canonical_reason().unwrap_or_default());
     }
     if !matches!(head.method, Method::GET | Method::HEAD) {

@@ -30,7 +30,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
         }
         for config in config.processors {
             println!("\nprocessor {}, {}", config.name(), config.address());
-            let status = telemetry.processor(config.name(), config.provider(), &config.address());
+            let status = telemetry.processor(config.name(), config.provider(), config.address());
             let mut report = Report::default();
             processor::build(config, status, &[0; 32]).check(&mut report).await;
             worst = worst.max(print(&report));

@@ -10,8 +10,9 @@ use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{BatchLimits, Delivery, Outcome, Position, Target};
-use crate::config::{Provider, Section};
+use crate::config::{Provider, Section, delivery};
 use crate::event::Event;
+use crate::telemetry::ProcessorStatus;
 
 /// The targets of one event.
 pub type Targets = Arc<[Target]>;
@@ -58,9 +59,9 @@ pub trait Processor: Send + Sync {
     async fn attempt(&self, target: &Target, batch: &[Delivery]) -> Vec<Outcome>;
 
     /// Reads what a target says later of an event that it accepted: the query of
-    /// the address that it was given, and the headers that tell how it went.
-    /// None if this processor did not sign it.
-    fn callback(&self, _query: &str, _headers: &HeaderMap) -> Option<Late> {
+    /// the address that it was given, and the headers and body that tell how it
+    /// went. None if this processor did not sign it.
+    async fn callback(&self, _query: &str, _headers: &HeaderMap, _body: &[u8]) -> Option<Late> {
         None
     }
 
@@ -86,6 +87,30 @@ impl Config {
             Self::OpenFaas(config) => &config.name,
         }
     }
+
+    /// Its provider.
+    #[must_use]
+    pub fn provider(&self) -> &'static str {
+        match self {
+            Self::OpenFaas(_) => openfaas::PROVIDER.name,
+        }
+    }
+
+    /// Its address, without credentials.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        match self {
+            Self::OpenFaas(config) => config.address.as_str(),
+        }
+    }
+
+    /// How its events are delivered.
+    #[must_use]
+    pub fn delivery(&self) -> &delivery::Options {
+        match self {
+            Self::OpenFaas(config) => &config.delivery,
+        }
+    }
 }
 
 /// The processor of an entry. Nothing if there is no such provider; what is wrong is noted in the section.
@@ -97,4 +122,15 @@ pub fn parse(section: &mut Section) -> Option<Config> {
         _ => section.unknown_provider(&known),
     }
     None
+}
+
+/// A processor as configured, that does nothing yet. `key` signs what it asks its targets to call back with.
+#[must_use]
+pub fn build(config: Config, status: Arc<ProcessorStatus>, key: &[u8; 32]) -> Arc<dyn Processor> {
+    match config {
+        Config::OpenFaas(config) => {
+            let callbacks = openfaas::CallbackSigner::new(key);
+            Arc::new(openfaas::OpenFaas::new(config, status, Some(callbacks)))
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use tracing::{debug, error, info, warn};
 
 pub use config::{PROVIDERS, RouterConfig};
 
-use crate::admin::{Admin, Figures, Server};
+use crate::admin::{Admin, Callbacks, Figures, Server};
 use crate::backoff::Backoff;
 use crate::delivery::{Delivery, Options, Settler};
 use crate::journal::memory::MemoryJournal;
@@ -69,13 +70,13 @@ impl Router {
             journal::config::Config::Memory { max_bytes } => Arc::new(MemoryJournal::new(max_bytes)),
         };
         let streams = config.streams.into_iter().map(|config| {
-            let status = telemetry.stream(config.name(), config.provider(), &config.address());
+            let status = telemetry.stream(config.name(), config.provider(), config.address());
             (stream::build(config), status)
         });
         let streams = streams.collect();
         let key = journal.signing_key();
         let processors = config.processors.into_iter().map(|config| {
-            let status = telemetry.processor(config.name(), config.provider(), &config.address());
+            let status = telemetry.processor(config.name(), config.provider(), config.address());
             let options = config.delivery().clone();
             (processor::build(config, Arc::clone(&status), &key), status, options)
         });
@@ -105,7 +106,7 @@ impl Router {
             telemetry: Arc::clone(&telemetry),
             journal: Arc::clone(&journal),
             auth: metrics.auth,
-            callback: take_callbacks(callbacks.collect(), Arc::clone(&settlers)),
+            callbacks: Box::new(Late { processors: callbacks.collect(), settlers: Arc::clone(&settlers) }),
         };
         let server = Server::bind(&metrics.address, admin)
             .await
@@ -218,19 +219,21 @@ async fn deliver(
 }
 
 /// Hands what functions say of accepted events to the delivery that waits for it.
-fn take_callbacks(processors: Vec<(Arc<str>, Arc<dyn Processor>)>, settlers: Settlers) -> Box<crate::admin::Callback> {
-    Box::new(move |query: &str, headers: &HeaderMap| {
-        let Some((name, late)) = processors.iter().find_map(|(name, processor)| {
-            processor.callback(query, headers).map(|late| (name, late))
-        }) else {
-            debug!("a callback that is not signed by this router");
-            return StatusCode::FORBIDDEN;
-        };
-        let settlers = settlers.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(settler) = settlers.get(name) else { return StatusCode::SERVICE_UNAVAILABLE };
-        match settler.settle(late) {
-            Ok(()) => StatusCode::OK,
-            Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+struct Late {
+    processors: Vec<(Arc<str>, Arc<dyn Processor>)>,
+    settlers: Settlers,
+}
+
+#[async_trait]
+impl Callbacks for Late {
+    async fn take(&self, query: &str, headers: &HeaderMap, body: &[u8]) -> StatusCode {
+        for (name, processor) in &self.processors {
+            let Some(late) = processor.callback(query, headers, body).await else { continue };
+            let settlers = self.settlers.lock().unwrap_or_else(PoisonError::into_inner);
+            let settled = settlers.get(name).is_some_and(|settler| settler.settle(late).is_ok());
+            return if settled { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         }
-    })
+        debug!("a callback that this router did not sign");
+        StatusCode::FORBIDDEN
+    }
 }
