@@ -24,9 +24,12 @@ pub use config::{Config, PROVIDER};
 use crate::attempt::{BatchLimits, Delivery, Outcome, Target};
 use crate::backoff::Backoff;
 use crate::http::Client;
-use crate::processor::{Processor, Routes};
+use crate::processor::{Late, Processor, Routes};
 use crate::report::Report;
 use crate::telemetry::ProcessorStatus;
+
+/// The header in which the queue's worker says how the function answered.
+const FUNCTION_STATUS: &str = "x-function-status";
 
 /// When the function map is refreshed. Tests are in more of a hurry.
 #[derive(Clone, Copy, Debug)]
