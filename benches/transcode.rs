@@ -74,7 +74,10 @@ fn compare(what: &str, pages: &[PathBuf]) {
     }
     let xml: usize = texts.iter().map(Vec::len).sum();
     let (ours, theirs) = (median(ours), median(theirs));
-    println!("{what} ({xml} bytes of XML, {size} of JSON): ours {ours:.0}, govmomi {theirs:.0}: {:.1} times", ours / theirs);
+    println!(
+        "{what} ({xml} bytes of XML, {size} of JSON): ours {ours:.0}, govmomi {theirs:.0}: {:.1} times",
+        ours / theirs
+    );
 }
 
 /// Our events per CPU second, and the JSON bytes of one pass.

@@ -70,11 +70,21 @@ pub enum Stop {
 
 const DEPTHS: [&str; 4] = ["debug", "info", "warn", "error"];
 
+/// The commit that was built, where the build said so.
+pub const COMMIT: &str = match option_env!("ROUTER_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// The version that was built.
+pub const VERSION: &str = match option_env!("ROUTER_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// The lines that end the help, as users' tools expect them.
 fn version() -> String {
-    let commit = option_env!("ROUTER_COMMIT").unwrap_or("unknown");
-    let version = option_env!("ROUTER_VERSION").unwrap_or(env!("CARGO_PKG_VERSION"));
-    format!("commit: {commit}\nversion: {version}")
+    format!("commit: {COMMIT}\nversion: {VERSION}")
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {

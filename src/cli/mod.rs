@@ -1,7 +1,10 @@
 //! The command line: one file for each command.
 
 pub mod args;
+mod check;
+mod decode;
 pub mod logging;
+mod run;
 mod schema;
 
 use std::ffi::OsString;
@@ -32,11 +35,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     logging::start(args.log);
     match args.command {
+        Command::Run => run::run(&args.config),
+        Command::Check => check::run(&args.config),
+        Command::Decode(decode) => decode::run(&decode),
         Command::Schema => schema::run(),
-        Command::Run | Command::Check | Command::Decode(_) => {
-            eprintln!("this command is not built in yet");
-            FAILED.into()
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::track::{Circuit, Lane, Stage, Track};
 use super::window::Window;
-use super::{FIRST_RETRY, LANES_BYTES, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Late, Settler};
+use super::{FIRST_RETRY, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Settler};
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
 use crate::event::Event;
@@ -719,12 +719,7 @@ impl Delivery {
                 Alarm::Overdue(track, position, attempt) => {
                     let target = self.tracks[track].target.clone();
                     let why = Reason { status: None, text: "no callback in time".to_owned() };
-                    self.settle_late(Late {
-                        position,
-                        target,
-                        attempt,
-                        outcome: Outcome::Failed { after: None, why },
-                    });
+                    self.settle_late(Late { position, target, attempt, outcome: Outcome::Failed { after: None, why } });
                 }
             }
         }

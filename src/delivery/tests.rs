@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, Options, Ordering, Late, Settler};
+use super::{Delivery, Late, Options, Ordering, Settler};
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::event::{Attributes, Event, PageBuilder};
 use crate::journal::memory::MemoryJournal;

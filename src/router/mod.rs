@@ -99,9 +99,9 @@ impl Router {
         }
 
         let settlers: Settlers = Settlers::default();
-        let callbacks = processors.iter().map(|(processor, status, _)| {
-            (Arc::<str>::from(status.name.as_str()), Arc::clone(processor))
-        });
+        let callbacks = processors
+            .iter()
+            .map(|(processor, status, _)| (Arc::<str>::from(status.name.as_str()), Arc::clone(processor)));
         let admin = Admin {
             telemetry: Arc::clone(&telemetry),
             journal: Arc::clone(&journal),
@@ -144,7 +144,10 @@ impl Router {
         drain("metrics server", &admin_tasks, deadline).await;
         if kept.engine == "memory" && kept.events > 0 {
             let waiting = kept.pinned_by.unwrap_or_default();
-            warn!(events = kept.events, waiting, "undelivered events end with the process, since the journal is in memory");
+            warn!(
+                events = kept.events,
+                waiting, "undelivered events end with the process, since the journal is in memory"
+            );
         }
         Ok(())
     }

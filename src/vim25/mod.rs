@@ -4,6 +4,7 @@ mod careful;
 mod json;
 mod plan;
 mod schema;
+pub mod soap;
 mod transcode;
 pub mod xml;
 
