@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, told so that a person can mend it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::document::At;
 
@@ -80,13 +80,23 @@ impl Problems {
     }
 }
 
+/// No more of a key or value is shown.
+const LONGEST: usize = 60;
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, Problem { at, key, what, hint }) in self.problems.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{}:{}:{}: {key}: {what}; {hint}", self.file, at.line, at.column)?;
+            let place = format!("{}:{}:{}", self.file, at.line, at.column);
+            let key: String = key.chars().take(LONGEST).collect();
+            // Keys and paths come from outside, and a problem is one line.
+            for part in [&place, ": ", &key, ": ", what, "; ", hint] {
+                part.chars().try_for_each(|c| {
+                    if c.is_control() { write!(f, "{}", c.escape_debug()) } else { f.write_char(c) }
+                })?;
+            }
         }
         Ok(())
     }
@@ -97,7 +107,6 @@ impl std::error::Error for Problems {}
 /// A value as problems show it: short, on one line, and without what may be credentials.
 #[must_use]
 pub fn shown(value: &str) -> String {
-    const LONGEST: usize = 60;
     if value.contains('@') {
         return "the value".to_owned();
     }
@@ -136,6 +145,12 @@ mod tests {
         problems.push(Problem::new(At { line: 2, column: 7 }, "a", Complaint::new("is wrong", "mend it")));
         assert_eq!(problems.to_string(), "c.json:2:7: a: is wrong; mend it\nc.json:9:2: b: is wrong; mend it");
         assert_eq!(problems.iter().count(), 2);
+
+        let mut problems = Problems::new("a\nb");
+        let key = format!("\u{1b}\"{}", "x".repeat(100));
+        problems.push(Problem::new(At::START, key, Complaint::new("is \0", "mend\rit")));
+        let expected = format!("a\\nb:1:1: \\u{{1b}}\"{}: is \\0; mend\\rit", "x".repeat(58));
+        assert_eq!(problems.to_string(), expected, "one problem is one line");
     }
 
     #[test]

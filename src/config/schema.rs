@@ -46,7 +46,10 @@ fn entry(provider: &Provider) -> Value {
         _ => json!({ "const": provider.name }),
     };
     fields.insert("provider".into(), name);
-    fields.insert("name".into(), json!({ "type": "string", "pattern": "\\S", "description": "Tells entries apart." }));
+    fields.insert(
+        "name".into(),
+        json!({ "type": "string", "pattern": "\\S", "maxLength": 100, "description": "Tells entries apart." }),
+    );
     if provider.address.kind != AddressKind::None {
         let mut address = json!({ "type": "string", "pattern": "\\S", "description": provider.address.doc });
         match provider.address.default {

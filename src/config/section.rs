@@ -18,6 +18,9 @@ use super::secret::Secret;
 /// The fields of an entry.
 pub const FIELDS: [&str; 6] = ["type", "provider", "name", "address", "auth", "options"];
 
+/// The most characters of a name.
+const LONGEST_NAME: usize = 100;
+
 /// A text and its place.
 #[derive(Clone)]
 struct Spot {
@@ -97,6 +100,15 @@ impl Section {
         let provider_hint = "name the provider, such as \"vmware_vcenter\" or \"openfaas\"";
         let mut provider = text("provider", provider_hint, true, &mut problems);
         let name = text("name", "write a name, or leave it out", false, &mut problems);
+        // It labels metrics and log lines.
+        let name = name.filter(|Spot { at, text }| {
+            let fits = text.chars().count() <= LONGEST_NAME && !text.contains(char::is_control);
+            if !fits {
+                let what = format!("has more than {LONGEST_NAME} characters, or line breaks and the like");
+                problems.push(Problem::new(*at, "name", Complaint::new(what, "write a shorter one, on one line")));
+            }
+            fits
+        });
         let address = text("address", "write the address as a string, or leave it out", false, &mut problems);
 
         let kind = kind.and_then(|Spot { at, text }| {

@@ -1,5 +1,6 @@
 //! The options that everything that speaks HTTP to others has.
 
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem};
 
@@ -70,7 +71,13 @@ impl Section {
                 self.complain(one, complaint);
             }
         }
-        TlsOptions { insecure, root_cas, client: certificate.zip(key), thumbprint: None }
+        let client = certificate.zip(key);
+        if let Some((chain, key)) = &client
+            && let Err(complaint) = belongs(chain, key)
+        {
+            self.complain(&CLIENT_KEY, complaint);
+        }
+        TlsOptions { insecure, root_cas, client, thumbprint: None }
     }
 }
 
@@ -100,4 +107,15 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Complaint> {
 
 fn private_key(path: &str) -> Result<PrivateKeyDer<'static>, Complaint> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| complaint(path, "private key", &error))
+}
+
+fn belongs(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> Result<(), Complaint> {
+    let provider = rustls::crypto::ring::default_provider();
+    match CertifiedKey::from_der(chain.to_vec(), key.clone_key(), &provider) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(Complaint::new(format!("does not belong to {}", CLIENT_CERT.name), "give the key of that certificate"))
+        }
+        Err(error) => Err(Complaint::new(format!("cannot be used ({error})"), "give an RSA, ECDSA or Ed25519 key")),
+    }
 }

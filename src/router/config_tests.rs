@@ -529,6 +529,11 @@ fn certificates_are_read() {
     let tls = stream(&stream_options(&options)).tls;
     assert_eq!((tls.root_cas.len(), tls.client.unwrap().0.len()), (4, 2));
 
+    let other = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("k.pem"), other.signing_key.serialize_pem()).unwrap();
+    let problems = parse(&with(&stream_options(&options), &[PROCESSOR, METRICS])).unwrap_err();
+    assert!(problems.ends_with("options.client_key: does not belong to client_cert; give the key of that certificate"));
+
     std::fs::write(folder.path().join("c.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
         .unwrap();
     let problems = parse(&with(&stream_options(&options), &[PROCESSOR, METRICS])).unwrap_err();

@@ -21,7 +21,7 @@ const THUMBPRINT: OptionSpec = OptionSpec {
     name: "thumbprint",
     kind: Kind::Special {
         name: "SHA-1 or SHA-256 in hexadecimal",
-        pattern: "^\\s*([0-9A-Fa-f]{2}:?){19}([0-9A-Fa-f]{2}:?){12}?[0-9A-Fa-f]{2}\\s*$|^\\s*([0-9A-Fa-f]{2}:?){19}[0-9A-Fa-f]{2}\\s*$",
+        pattern: "^\\s*(([0-9A-Fa-f]{2}:?){20}|([0-9A-Fa-f]{2}:?){32})\\s*$",
     },
     default: None,
     required: false,
