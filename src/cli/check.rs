@@ -3,19 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{CONFIGURATION, FAILED, OK, run};
+use super::{FAILED, OK, run};
 use crate::report::{Report, Verdict};
-use crate::router::RouterConfig;
 use crate::telemetry::Telemetry;
 use crate::{processor, stream};
 
 pub(super) fn run(path: &Path) -> ExitCode {
-    let config = match RouterConfig::load(path) {
+    let config = match super::configuration(path) {
         Ok(config) => config,
-        Err(problems) => {
-            eprint!("{problems}");
-            return CONFIGURATION.into();
-        }
+        Err(code) => return code,
     };
     run::runtime(async {
         println!("configuration {}", path.display());

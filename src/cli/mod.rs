@@ -9,9 +9,12 @@ mod schema;
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Args, Command, Stop};
+
+use crate::router::RouterConfig;
 
 /// All went well.
 pub const OK: u8 = 0;
@@ -29,7 +32,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(args) => args,
         Err(Stop::Help(text)) => return print(&text),
         Err(Stop::Usage(text)) => {
-            eprint!("{text}");
+            complain(&text);
             return USAGE.into();
         }
     };
@@ -40,6 +43,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Decode(decode) => decode::run(&decode),
         Command::Schema => schema::run(),
     }
+}
+
+/// The configuration, or the exit code after its problems were told.
+fn configuration(path: &Path) -> Result<RouterConfig, ExitCode> {
+    RouterConfig::load(path).map_err(|problems| {
+        complain(&format!("{problems}\n"));
+        CONFIGURATION.into()
+    })
+}
+
+/// Prints to standard error; if nobody reads that, the exit code still tells.
+fn complain(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
 /// Prints to standard output; a reader that went away is a failure, not a panic.

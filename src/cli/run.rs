@@ -7,16 +7,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{CONFIGURATION, FAILED, OK};
-use crate::router::{Router, RouterConfig};
+use super::{FAILED, OK};
+use crate::router::Router;
 
 pub(super) fn run(config: &Path) -> ExitCode {
-    let config = match RouterConfig::load(config) {
+    let config = match super::configuration(config) {
         Ok(config) => config,
-        Err(problems) => {
-            eprint!("{problems}");
-            return CONFIGURATION.into();
-        }
+        Err(code) => return code,
     };
     runtime(async {
         let stop = CancellationToken::new();

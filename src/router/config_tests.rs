@@ -14,6 +14,7 @@ use crate::http::Thumbprint;
 use crate::journal;
 use crate::processor;
 use crate::stream::{self, vcenter::BeginAt};
+use crate::vim25::Shape;
 
 const STREAM: &str = r#"{"type": "stream", "provider": "vmware_vcenter", "address": "vc", "auth": {"method": "user_password", "secret": {"username": "u", "password": "hunter2"}}}"#;
 const PROCESSOR: &str = r#"{"type": "processor", "provider": "openfaas", "address": "http://gw", "auth": {"method": "basic_auth", "secret": {"username": "u", "password": "hunter2"}}}"#;
@@ -64,7 +65,7 @@ fn the_seed_s_configuration_is_taken_with_its_defaults() {
     assert_eq!(vcenter.username.read().unwrap().expose(), "administrator@vsphere.local");
     assert_eq!(vcenter.password.read().unwrap().expose(), "REPLACE_ME");
     assert!(vcenter.tls.insecure && vcenter.tls.root_cas.is_empty() && vcenter.tls.client.is_none());
-    assert_eq!((vcenter.begin, vcenter.event_types.len(), vcenter.api_version.as_str()), (BeginAt::Now, 0, "6.7"));
+    assert_eq!((vcenter.begin, vcenter.event_types.len(), vcenter.shape), (BeginAt::Now, 0, Shape::V6_7));
     let [processor::Config::OpenFaas(openfaas)] = config.processors.as_slice() else { panic!() };
     assert_eq!(&*openfaas.name, "openfaas@http://gateway.openfaas:8080");
     assert_eq!(openfaas.address.as_str(), "http://gateway.openfaas:8080/");
@@ -85,7 +86,7 @@ fn every_option_is_taken() {
     ));
     assert!(matches!(vcenter.tls.thumbprint, Some(Thumbprint::Sha1([0x3c, ..]))));
     assert_eq!(vcenter.begin, BeginAt::At(1_769_846_400_000_000));
-    assert_eq!((vcenter.event_types, vcenter.api_version.as_str()), (vec!["A".into(), "B".into()], "latest"));
+    assert_eq!((vcenter.event_types, vcenter.shape), (vec!["A".into(), "B".into()], Shape::LATEST));
     assert_eq!(stream(&stream_options(r#"{"begin": "-1h30m"}"#)).begin, BeginAt::Ago(Duration::from_secs(5400)));
 
     let openfaas = processor(&processor_options(
@@ -218,6 +219,10 @@ fn every_kind_of_problem_is_told_with_its_place() {
             "1:34: provider: \"disk\" is unknown; write one of memory",
         ),
         (STREAM.replacen('{', "{\"name\": \"\", ", 1), "1:11: name: is empty; write a name, or leave it out"),
+        (
+            STREAM.replacen('{', "{\"name\": \"a\\nb\", ", 1),
+            "1:11: name: has more than 100 characters, or line breaks and the like; write a shorter one, on one line",
+        ),
         (STREAM.replacen('{', "{\"Address\": \"x\", ", 1), "1:3: Address: is unknown; did you mean \"address\"?"),
         (STREAM.replacen('{', "{\"insecure\": \"true\", ", 1), "1:3: insecure: is unknown; move it into \"options\""),
         (
@@ -538,6 +543,19 @@ fn certificates_are_read() {
         .unwrap();
     let problems = parse(&with(&stream_options(&options), &[PROCESSOR, METRICS])).unwrap_err();
     assert!(problems.contains(&format!("options.root_cas: {cert} holds a damaged certificate; ")), "{problems}");
+}
+
+#[test]
+fn every_shape_can_be_chosen() {
+    let Some(option) = stream::vcenter::PROVIDER.options().find(|option| option.name == "api_version") else {
+        panic!()
+    };
+    let Kind::Choice(choices) = option.kind else { panic!() };
+    assert_eq!(choices, Shape::all().map(|shape| shape.to_string()).collect::<Vec<_>>());
+    for shape in Shape::all() {
+        let entry = stream_options(&format!("{{\"api_version\": \"{shape}\"}}"));
+        assert_eq!(stream(&entry).shape, shape);
+    }
 }
 
 /// Every default is a value that the option takes, and every example another.
