@@ -4,5 +4,6 @@
 
 mod support;
 
+mod command_line;
 mod gateway;
 mod oracle;
