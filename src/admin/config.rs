@@ -39,7 +39,11 @@ pub struct Config {
 impl Config {
     /// Takes the section; what is wrong is noted there.
     pub fn parse(section: &mut Section) -> Self {
-        section.expect(&PROVIDER);
+        if section.provider() == PROVIDER.name {
+            section.expect(&PROVIDER);
+        } else {
+            section.unknown_provider(&[PROVIDER.name]);
+        }
         let address = section.address(&PROVIDER, parse_bind).unwrap_or_default();
         let basic = section.method(&PROVIDER).is_some_and(|method| method.name == BASIC_AUTH.name);
         let auth = basic.then(|| (section.secret(&USERNAME), section.secret(&PASSWORD)));

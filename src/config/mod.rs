@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod document;
 pub mod option;
 pub mod problem;
+pub mod schema;
 pub mod secret;
 pub mod section;
 pub mod tls;

@@ -72,7 +72,7 @@ impl Section {
         };
         let mut problems = Vec::new();
         let field = |name: &str| entries.iter().find(|entry| entry.key == name).map(|entry| &entry.node);
-        let mut text = |name: &str, hint: &str, required: bool, problems: &mut Vec<Problem>| match field(name) {
+        let text = |name: &str, hint: &str, required: bool, problems: &mut Vec<Problem>| match field(name) {
             Some(Node { at, value: Value::Text(text) }) if !text.trim().is_empty() => {
                 Some(Spot { at: *at, text: text.trim().to_owned() })
             }
@@ -127,7 +127,7 @@ impl Section {
             found
         });
 
-        let mut map = |key: &str, node: &Node, problems: &mut Vec<Problem>| match &node.value {
+        let map = |key: &str, node: &Node, problems: &mut Vec<Problem>| match &node.value {
             Value::Map(entries) => Some(entries.clone()),
             other => {
                 let what = format!("is {}, not a map", other.kind());

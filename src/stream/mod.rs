@@ -44,6 +44,22 @@ impl Config {
             Self::Vcenter(config) => &config.name,
         }
     }
+
+    /// Its provider.
+    #[must_use]
+    pub fn provider(&self) -> &'static str {
+        match self {
+            Self::Vcenter(_) => vcenter::PROVIDER.name,
+        }
+    }
+
+    /// Its address, without credentials.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        match self {
+            Self::Vcenter(config) => &config.source,
+        }
+    }
 }
 
 /// The stream of an entry. Nothing if there is no such provider; what is wrong is noted in the section.
@@ -55,5 +71,13 @@ pub fn parse(section: &mut Section) -> Option<Config> {
             section.unknown_provider(&known);
             None
         }
+    }
+}
+
+/// A stream as configured, that does nothing yet.
+#[must_use]
+pub fn build(config: Config) -> Box<dyn EventStream> {
+    match config {
+        Config::Vcenter(config) => Box::new(vcenter::VCenter::new(config)),
     }
 }

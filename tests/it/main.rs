@@ -6,3 +6,4 @@ mod support;
 
 mod gateway;
 mod openfaas;
+mod oracle;

@@ -24,9 +24,12 @@ pub use config::{Config, PROVIDER};
 use crate::attempt::{BatchLimits, Delivery, Outcome, Target};
 use crate::backoff::Backoff;
 use crate::http::Client;
-use crate::processor::{Processor, Routes};
+use crate::processor::{Late, Processor, Routes};
 use crate::report::Report;
 use crate::telemetry::ProcessorStatus;
+
+/// The header in which the queue's worker says how the function answered.
+const FUNCTION_STATUS: &str = "x-function-status";
 
 /// When the function map is refreshed. Tests are in more of a hurry.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +90,7 @@ impl OpenFaas {
     }
 
     /// What a callback means: the function's own answer, as the queue's worker passes it on.
-    pub async fn called_back(&self, target: &Target, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Outcome {
+    async fn called_back(&self, target: &Target, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Outcome {
         self.meaning(target, invoke::Answer { status, headers, body, queued: false }).await
     }
 }
@@ -129,6 +132,18 @@ impl Processor for OpenFaas {
             outcomes.push(self.attempt_one(target, delivery).await);
         }
         outcomes
+    }
+
+    async fn callback(&self, query: &str, headers: &HeaderMap, body: &[u8]) -> Option<Late> {
+        let Callback { processor, position, target, attempt } = self.callbacks.as_ref()?.verify(query)?;
+        if processor != *self.config.name {
+            return None;
+        }
+        let status = headers.get(FUNCTION_STATUS).and_then(|status| StatusCode::from_bytes(status.as_bytes()).ok());
+        // A queue that does not say how it went failed to call the function.
+        let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+        let outcome = self.called_back(&target, status, headers, body).await;
+        Some(Late { position, target, attempt, outcome })
     }
 
     async fn check(&self, report: &mut Report) {

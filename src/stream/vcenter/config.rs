@@ -14,6 +14,7 @@ use crate::config::problem::shown;
 use crate::config::tls::{HTTP_OPTIONS, INSECURE, ROOT_CAS};
 use crate::config::{Complaint, Secret, Section};
 use crate::http::{Thumbprint, TlsOptions};
+use crate::vim25::Shape;
 
 /// Which certificate to trust.
 const THUMBPRINT: OptionSpec = OptionSpec {
@@ -111,7 +112,7 @@ pub struct Config {
     /// The event types that vCenter is asked for; empty for all.
     pub event_types: Vec<String>,
     /// The version of the API whose shape the payload has.
-    pub api_version: String,
+    pub shape: Shape,
 }
 
 /// Where a stream begins that has no checkpoint.
@@ -146,7 +147,8 @@ impl Config {
             tls,
             begin: section.parsed(&BEGIN, parse_begin).unwrap_or(BeginAt::Now),
             event_types: section.parsed(&EVENT_TYPES, parse_event_types).unwrap_or_default(),
-            api_version: section.choice(&API_VERSION).to_owned(),
+            // The choices are shapes' names, which a test sees to.
+            shape: section.choice(&API_VERSION).parse().unwrap_or_default(),
             address,
             source,
         }

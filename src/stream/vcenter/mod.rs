@@ -1,5 +1,316 @@
-//! One vCenter Server's events.
+//! The vCenter stream: every event of one vCenter Server, in order, from where the journal's checkpoint says.
+//!
+//! It never ends on its own: whatever vCenter or the network does, it waits, logs in again if it must, and goes on
+//! from the checkpoint. `docs/vcenter.md` says what it promises and how it reads.
 
-mod config;
+mod check;
+mod collector;
+pub mod config;
+mod look;
+mod page;
+mod place;
+mod session;
+mod stall;
+mod tail;
+mod timing;
+mod version;
+mod wire;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub use config::{BeginAt, Config, PROVIDER};
+pub(crate) use page::PageReader;
+pub use timing::Timing;
+
+use self::place::{Clock, Place, Wanted};
+use self::session::{Session, greet};
+use self::tail::{Care, End, Tail, Trouble};
+use self::wire::{CallError, Wire};
+use super::{EventStream, StreamError};
+use crate::backoff::Backoff;
+use crate::http::Client;
+use crate::journal::{Appender, JournalError};
+use crate::report::Report;
+use crate::vim25::Shape;
+
+/// A call under way may take this much longer when the stream shall end: what it makes must be destroyed.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// A stream of one vCenter's events.
+pub struct VCenter {
+    config: Config,
+    timing: Timing,
+    wire: Arc<Wire>,
+    types: Arc<[String]>,
+    session: Option<Arc<Session>>,
+    care: Care,
+    logins: u64,
+}
+
+/// Why an attempt ended.
+enum Stop {
+    /// The stream shall end.
+    Ended,
+    /// Something that waiting may mend.
+    Trouble(Failure),
+    /// Another router writes this journal now.
+    Fenced(JournalError),
+}
+
+/// What went wrong, and how long to wait.
+struct Failure {
+    kind: String,
+    why: String,
+    /// The login was refused: trying again too often locks the account.
+    refused: bool,
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self { kind: error.kind(), why: error.to_string(), refused: false }
+    }
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        Self::Trouble(error.into())
+    }
+}
+
+impl From<JournalError> for Stop {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Fenced => Self::Fenced(error),
+            other => Self::Trouble(Failure { kind: "journal".to_owned(), why: other.to_string(), refused: false }),
+        }
+    }
+}
+
+impl VCenter {
+    /// A stream as configured. Does nothing yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self::with_timing(config, Timing::default())
+    }
+
+    /// The same, with other intervals.
+    #[must_use]
+    pub fn with_timing(config: Config, timing: Timing) -> Self {
+        let mut address = config.address.clone();
+        // Credentials in the address would go nowhere else than into logs. Only addresses without a host refuse, and
+        // have none.
+        address.set_username("").ok();
+        address.set_password(None).ok();
+        // Every URL with a host is a URI.
+        let uri = address.as_str().parse().unwrap_or_default();
+        let wire = Wire::new(Client::new(config.tls.clone()), uri);
+        let mut types = config.event_types.clone();
+        types.sort_unstable();
+        types.dedup();
+        Self { timing, wire, types: types.into(), session: None, care: Care::new(&timing), logins: 0, config }
+    }
+
+    /// The version of the API to ask for.
+    fn wanted_version(&self) -> &'static str {
+        // Servers know 6.7 by this name, and 6.7.3 only since then.
+        if self.config.shape == Shape::V6_7 { "6.7" } else { self.config.shape.api_version() }
+    }
+
+    /// A hash of the filter: another filter sees other events.
+    fn filter(&self) -> u64 {
+        if self.types.is_empty() {
+            return 0;
+        }
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, self.types.join("\n").as_bytes()).as_u64_pair().0
+    }
+
+    /// The session that is there, if it still is; else a new one.
+    async fn session(&mut self, out: &Appender) -> Result<(Arc<Session>, Clock), Stop> {
+        if let Some(session) = &self.session {
+            match session.current_time().await {
+                Ok(now) => return Ok((Arc::clone(session), Clock::new(now))),
+                Err(error) if error.session_gone() => self.session = None,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let greeting = greet(&self.wire, self.wanted_version(), &self.timing).await?;
+        let content = &greeting.content;
+        if content.api_type != "VirtualCenter" || content.event_manager.is_none() {
+            let why = format!(
+                "{} is no vCenter Server ({}): a host alone keeps no readable history",
+                self.config.address,
+                content.about()
+            );
+            return Err(Stop::Trouble(Failure { kind: "no vCenter".to_owned(), why, refused: true }));
+        }
+        let secrets = self.config.username.read().and_then(|username| Ok((username, self.config.password.read()?)));
+        let (username, password) = secrets.map_err(|error| {
+            let why = format!("the user name or password cannot be read: {error}");
+            Stop::Trouble(Failure { kind: "secret".to_owned(), why, refused: false })
+        })?;
+        let login =
+            Session::login(Arc::clone(&self.wire), greeting, username.expose(), password.expose(), self.timing).await;
+        let session = login.map_err(|error| {
+            let refused = matches!(error.fault(), Some("InvalidLogin" | "NoPermission" | "InvalidLocale"));
+            let mut failure = Failure::from(error);
+            failure.refused = refused;
+            if refused {
+                failure.why = format!("{}: check user name and password", failure.why);
+            }
+            Stop::Trouble(failure)
+        })?;
+        self.logins += 1;
+        if self.logins > 1 {
+            out.status().reconnected();
+        }
+        let session = Arc::new(session);
+        self.session = Some(Arc::clone(&session));
+        let now = session.current_time().await?;
+        Ok((session, Clock::new(now)))
+    }
+
+    /// Reads until something is in the way.
+    async fn attempt(&mut self, out: &Appender) -> Result<(), Stop> {
+        out.status().connecting();
+        let stop = out.stop().clone();
+        let Some(session) = finish_soon(&stop, self.session(out)).await else { return Err(Stop::Ended) };
+        let (session, clock) = session?;
+        // What an earlier attempt left behind counts against the number of collectors that vCenter allows.
+        if let Err(error) = session.destroy_owned().await {
+            if error.session_gone() {
+                self.session = None;
+            }
+            return Err(error.into());
+        }
+        let instance = session.content.instance_uuid();
+        let now = clock.now();
+        let begin = match self.config.begin {
+            BeginAt::Now => now,
+            BeginAt::Ago(ago) => now.saturating_sub(timing::micros(ago)),
+            BeginAt::At(at) => at,
+        };
+        let wanted = Wanted { instance, filter: self.filter(), begin, overlap: timing::micros(self.timing.overlap) };
+        let (mut place, delta) = Place::open(out.checkpoint().await?, &wanted, clock);
+        let mut pages = PageReader::new(
+            Arc::clone(out.stream()),
+            &self.config.source,
+            self.config.shape,
+            instance,
+            &session.content.api_version,
+        );
+        let opened = delta.is_some();
+        if let Some(delta) = delta {
+            out.append(Vec::new(), Some(delta)).await?;
+        }
+        if !opened
+            && let Some(days) = session.days_kept().await
+            && let Some((from, to)) = place.expired(days)
+        {
+            let why = format!("the router was away for longer than the {days} days for which vCenter keeps events");
+            let event = pages.gap(from, to, &why);
+            let delta = place.give_up_before(to);
+            place.took(&delta, &[]);
+            out.append(vec![event], Some(delta)).await?;
+            out.status().gap(&format!("{} to {}", session::format_time(from), session::format_time(to)), &why);
+        }
+        loop {
+            let mut tail = Tail::new(&session, &self.types, out, &mut place, &mut pages, &mut self.care);
+            // An append is never given up: `run` itself heeds the end between them.
+            let end = tail.run().await;
+            drop(tail);
+            match end {
+                Ok(End::Stopped) => return Err(Stop::Ended),
+                Ok(End::Again) => {
+                    if let Err(error) = session.destroy_owned().await {
+                        return Err(self.lost(error));
+                    }
+                }
+                Err(Trouble::Call(error)) => return Err(self.lost(error)),
+                Err(Trouble::Journal(JournalError::Closed)) if stop.is_cancelled() => return Err(Stop::Ended),
+                Err(Trouble::Journal(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A call failed. If the session is gone, so are its collectors.
+    fn lost(&mut self, error: CallError) -> Stop {
+        if error.session_gone() {
+            self.session = None;
+        }
+        error.into()
+    }
+
+    /// Leaves nothing behind at vCenter, in the time that there is.
+    async fn close(&mut self) {
+        if let Some(session) = self.session.take()
+            && tokio::time::timeout(self.timing.stop, session.close()).await.is_err()
+        {
+            tracing::debug!(stream = %self.config.name, "vCenter does not answer: the session is left to its timeout");
+        }
+    }
+}
+
+#[async_trait]
+impl EventStream for VCenter {
+    async fn run(&mut self, out: &Appender) -> Result<(), StreamError> {
+        let mut backoff = Backoff::new(self.timing.retry_first, self.timing.retry_most);
+        let mut refusals = 0_u32;
+        let stop = out.stop().clone();
+        let end = loop {
+            let started = Instant::now();
+            let failure = match self.attempt(out).await {
+                Ok(()) | Err(Stop::Ended) => break Ok(()),
+                Err(Stop::Fenced(error)) => break Err(StreamError(error.to_string())),
+                Err(Stop::Trouble(failure)) => failure,
+            };
+            if started.elapsed() >= self.timing.stable {
+                backoff.reset();
+            }
+            out.status().waiting(&failure.kind, &failure.why);
+            let wait = if failure.refused {
+                refusals += 1;
+                refused_wait(&self.timing, refusals)
+            } else {
+                refusals = 0;
+                backoff.next()
+            };
+            tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                () = tokio::time::sleep(wait) => {}
+            }
+        };
+        self.close().await;
+        if end.is_ok() {
+            out.status().stopped();
+        }
+        end
+    }
+
+    async fn check(&mut self, report: &mut Report) {
+        check::check(self, report).await;
+        self.close().await;
+    }
+}
+
+/// How long to wait after that many refused logins in a row: a little less than the bound, since many routers may wait.
+fn refused_wait(timing: &Timing, refusals: u32) -> Duration {
+    let most = if refusals <= 1 { timing.refused_first } else { timing.retry_most.max(timing.refused_first) };
+    most.mul_f64(0.8 + 0.2 * fastrand::f64())
+}
+
+/// What comes of a call, unless the stream shall end and the call takes much longer.
+async fn finish_soon<T>(stop: &CancellationToken, call: impl Future<Output = T>) -> Option<T> {
+    let enough = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_CALL).await;
+    };
+    tokio::select! {
+        done = call => Some(done),
+        () = enough => None,
+    }
+}

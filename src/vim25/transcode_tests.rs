@@ -1,0 +1,6 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+#[test]
+fn compiles() {
+    let _ = Decoder::new(Shape::V6_7);
+}
