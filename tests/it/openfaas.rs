@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use vmware_event_router::attempt::{Delivery, Outcome, Position, Target};
 use vmware_event_router::config::Secret;
@@ -434,6 +433,30 @@ async fn a_function_that_wakes_slowly_or_talks_much_has_the_event() {
 }
 
 #[tokio::test]
+async fn a_status_counts_though_its_body_breaks_off() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    for (head, expected) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 100", "delivered"),
+        ("HTTP/1.1 500 Oops\r\ntransfer-encoding: chunked", "failed"),
+        ("HTTP/1.1 200", "busy"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _some_of_the_request = stream.read(&mut [0; 65536]).await.unwrap();
+            let end = if head.contains(':') { "\r\n\r\n" } else { "" };
+            stream.write_all(format!("{head}{end}").as_bytes()).await.unwrap();
+        });
+        let status = Telemetry::new().processor("faas", "openfaas", &address);
+        let faas = OpenFaas::new(config(&address), status, None);
+        let outcome = attempt(&faas, "echo", event("A"), 1).await;
+        assert_eq!(kind(&outcome), expected, "{head}: {outcome:?}");
+        server.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_404_is_explained_by_a_fresh_list() {
     let gateway = Gateway::start([Function::subscribed("echo", "A"), Function::subscribed("gone", "A")]).await;
     let running = started(&gateway, ONCE).await;
@@ -555,14 +578,27 @@ async fn a_callback_brings_the_function_s_own_answer() {
     assert_eq!(signer.verify(&query.replace("attempt=3", "attempt=4")), None);
     assert_eq!(CallbackSigner::new(&[2; 32]).verify(query), None);
 
-    let status: StatusCode = call.header("x-function-status").unwrap().parse().unwrap();
-    let outcome = running.faas.called_back(&callback.target, status, &call.headers, &call.body).await;
-    assert_eq!((kind(&outcome), after(&outcome)), ("busy", Some(Duration::from_secs(9))));
-    assert_eq!(why(&outcome), (Some(429), "the function answered 429: later"));
-    for (status, expected) in [(200, "delivered"), (202, "delivered"), (500, "failed"), (404, "failed")] {
-        let status = StatusCode::from_u16(status).unwrap();
-        let outcome = running.faas.called_back(&callback.target, status, &HeaderMap::new(), &Bytes::new()).await;
-        assert_eq!(kind(&outcome), expected, "{status}");
+    let late = running.faas.callback(query, &call.headers, &call.body).await.unwrap();
+    assert_eq!((late.position, &late.target, late.attempt), (Position(42), &callback.target, 3));
+    assert_eq!((kind(&late.outcome), after(&late.outcome)), ("busy", Some(Duration::from_secs(9))));
+    assert_eq!(why(&late.outcome), (Some(429), "the function answered 429: later"));
+    for (status, expected) in [
+        ("200", "delivered"),
+        ("202", "delivered"),
+        ("500", "failed"),
+        ("404", "failed"),
+        ("400", "rejected"),
+        ("nonsense", "busy"),
+        ("", "busy"),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-function-status", status.parse().unwrap());
+        let late = running.faas.callback(query, &headers, b"").await.unwrap();
+        assert_eq!(kind(&late.outcome), expected, "{status}");
+    }
+    let others = signer.sign(&gateway.url().parse().unwrap(), &Callback { processor: "other".to_owned(), ..callback });
+    for refused in [&query.replace("attempt=3", "attempt=4"), others.split_once('?').unwrap().1, ""] {
+        assert!(running.faas.callback(refused, &call.headers, &call.body).await.is_none(), "{refused}");
     }
 
     gateway.change(|state| state.queue = Queue::Down);
