@@ -262,6 +262,8 @@ const MOST_TEXT: usize = 512;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn topics(annotation: &str, delimiter: &str, text: &str) -> Vec<String> {
@@ -276,6 +278,28 @@ mod tests {
         assert_eq!(topics("topic", ";", "A,B;C"), ["A,B", "C"]);
         assert_eq!(topics("topic", "::", "A::B:C"), ["A", "B:C"]);
         assert_eq!(topics("topic", "", "A,B"), ["A,B"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_annotation_gives_clean_topics(text in ".*", delimiter in ".{0,2}") {
+            for topic in topics("topic", &delimiter, &text) {
+                prop_assert!(!topic.is_empty() && topic.trim() == topic && text.contains(&topic));
+                prop_assert!(delimiter.is_empty() || !topic.contains(&delimiter));
+            }
+        }
+
+        #[test]
+        fn every_topic_of_an_annotation_is_found(wanted in proptest::collection::btree_set("[!-+\\--~]{1,9}", 0..9)) {
+            let wanted: Vec<_> = wanted.into_iter().collect();
+            prop_assert_eq!(topics("topic", ",", &wanted.join(" , ")), wanted);
+        }
+
+        #[test]
+        fn an_excerpt_of_anything_is_one_short_line(body: Vec<u8>) {
+            let text = excerpt(&body);
+            prop_assert!(!text.contains(char::is_control) && text.trim() == text);
+        }
     }
 
     #[test]

@@ -109,8 +109,9 @@ impl Ledger {
                 Known::default()
             });
             known.absent = None;
-            let new = |topic: &&Box<str>| known.topics.insert((*topic).clone(), None).is_none();
-            let added: Vec<_> = topics.iter().filter(new).collect();
+            // What is inserted where nothing was is new.
+            let added: Vec<_> =
+                topics.iter().filter(|topic| known.topics.insert(Box::clone(topic), None).is_none()).collect();
             if !added.is_empty() {
                 told.push(format!("function {} subscribes to {}", one_line(name), list(&added)));
             }
