@@ -672,7 +672,8 @@ impl<'s> Straight<'s, '_> {
         let (plain, rest) = text.split_at(clean);
         self.out.extend_from_slice(plain.as_bytes());
         // A reference that means nothing, or a raw ]]>: reading it with care tells what is wrong, and where.
-        if !rest.is_empty() && !json::escape_raw(self.out, rest) {
+        let closes_cdata = plain.ends_with("]]") && rest.starts_with('>');
+        if !rest.is_empty() && (closes_cdata || !json::escape_raw(self.out, rest)) {
             return Err(Stop::Careful);
         }
         self.out.push(b'"');
