@@ -1,6 +1,8 @@
 //! Events per second of processor time: our transcoder against govmomi's decoder plus `encoding/json`, on the same pages
 //! and in turns. `cargo bench --bench transcode`; needs `make peers`.
 
+#![allow(clippy::expect_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
