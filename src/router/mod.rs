@@ -178,7 +178,6 @@ async fn read(mut stream: Box<dyn EventStream>, out: Appender) {
             () = out.stop().cancelled() => break,
         }
     }
-    out.status().stopped();
 }
 
 /// Runs a processor's delivery, again and again, until it is stopped.
