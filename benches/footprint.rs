@@ -62,6 +62,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if matches!(self.ended(), Ok(true)) {
+            return;
+        }
         // Asked, so that it can clean up after itself; made to, if it does not.
         let asked = Command::new("kill").arg(self.child.id().to_string()).status().is_ok_and(|status| status.success());
         let deadline = Instant::now() + PATIENCE;
@@ -177,7 +180,11 @@ fn measure() -> Result<String> {
     fs::write(&config, configuration(&vcenter_url, gateway_url, &metrics))?;
     let mut process = Process::start(
         "the router",
-        Command::new(&router).arg("-config").arg(&config).env("STATE_DIRECTORY", &folder.0).stdout(Stdio::null()),
+        Command::new(&router)
+            .args(["-log-level", "warn", "-config"])
+            .arg(&config)
+            .env("STATE_DIRECTORY", &folder.0)
+            .stdout(Stdio::null()),
     )?;
     let deadline = Instant::now() + PATIENCE;
     while !ready(&metrics) {
