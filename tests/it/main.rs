@@ -8,3 +8,4 @@ mod command_line;
 mod gateway;
 mod openfaas;
 mod oracle;
+mod vcenter;

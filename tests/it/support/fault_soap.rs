@@ -1,0 +1,392 @@
+//! A vCenter that misbehaves on purpose: what vcsim cannot be made to do.
+//!
+//! It keeps a history, collectors with a place in it, sessions and filters, as the documentation of the vSphere API says,
+//! and does what a test scripts instead.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::vcsim::{PASSWORD, USER};
+
+/// What a call gets instead of its answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// A SOAP fault of this type.
+    Fault(&'static str),
+    /// This, as it is.
+    Raw { status: u16, kind: &'static str, body: Vec<u8> },
+    /// Never anything.
+    Hang,
+    /// The true answer, through this function.
+    Spoil(fn(Vec<u8>) -> Vec<u8>),
+}
+
+/// An event of the history.
+#[derive(Clone, Debug)]
+pub(crate) struct FakeEvent {
+    pub(crate) key: i32,
+    /// Microseconds since 1970.
+    pub(crate) created: i64,
+    /// Collectors that are there already do not get it.
+    pub(crate) late: bool,
+}
+
+#[derive(Default)]
+struct Collector {
+    session: String,
+    /// Indices into the history, still to be read.
+    queue: VecDeque<usize>,
+    begin: i64,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) history: Vec<FakeEvent>,
+    collectors: BTreeMap<String, Collector>,
+    filters: BTreeMap<String, String>,
+    sessions: Vec<String>,
+    scripts: HashMap<String, VecDeque<Reply>>,
+    /// How often each method was called.
+    pub(crate) calls: HashMap<String, usize>,
+    /// The SOAPAction of the last call.
+    pub(crate) action: String,
+    /// The filters that collectors were created with.
+    pub(crate) wanted: Vec<String>,
+    pub(crate) most_collectors: usize,
+    /// Pages come newest first.
+    pub(crate) newest_first: bool,
+    /// What `latestEvent` says.
+    pub(crate) latest: Option<(i32, i64)>,
+    /// vCenter's clock.
+    pub(crate) now: i64,
+    pub(crate) max_age: Option<i64>,
+    pub(crate) versions: &'static str,
+    pub(crate) password: Option<String>,
+    /// Privileges that the user lacks.
+    pub(crate) lacking: Vec<&'static str>,
+    next: usize,
+}
+
+/// The server.
+#[derive(Clone)]
+pub(crate) struct FaultSoap {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+    pub(crate) url: Url,
+    _serving: Arc<JoinSet<()>>,
+}
+
+pub(crate) const INSTANCE: &str = "0d8b4b5a-4b0c-4a56-9d8f-5b7e2f3a1c90";
+
+/// A moment long past, where the fake's clock stands.
+pub(crate) const NOW: i64 = 1_700_000_000_000_000;
+
+pub(crate) fn time(micros: i64) -> String {
+    jiff::Timestamp::from_microsecond(micros).unwrap().to_string()
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let rest = &text[text.find(start)? + start.len()..];
+    Some(&rest[..rest.find(end)?])
+}
+
+fn event_xml(element: &str, event: (i32, i64)) -> String {
+    format!(
+        r#"<{element} xsi:type="VmPoweredOnEvent"><key>{0}</key><chainId>{0}</chainId><createdTime>{1}</createdTime><userName>u</userName><vm><name>a</name><vm type="VirtualMachine">vm-{0}</vm></vm><fullFormattedMessage>m</fullFormattedMessage><template>false</template></{element}>"#,
+        event.0,
+        time(event.1)
+    )
+}
+
+fn soap(status: u16, inside: &str) -> Response<Full<Bytes>> {
+    let body = format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+<soapenv:Body>
+{inside}
+</soapenv:Body>
+</soapenv:Envelope>"#
+    );
+    Response::builder().status(status).header("content-type", "text/xml; charset=utf-8").body(body.into()).unwrap()
+}
+
+fn fault(kind: &str) -> Response<Full<Bytes>> {
+    soap(
+        500,
+        &format!(
+            r#"<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>says so</faultstring><detail><{kind}Fault xmlns="urn:vim25" xsi:type="{kind}"></{kind}Fault></detail></soapenv:Fault>"#
+        ),
+    )
+}
+
+impl FaultSoap {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/sdk", listener.local_addr().unwrap())).unwrap();
+        let state = State {
+            now: NOW,
+            most_collectors: 32,
+            versions: "<version>8.0.3.0</version><priorVersions><version>7.0.3.0</version><version>6.7</version></priorVersions>",
+            ..State::default()
+        };
+        let state = Arc::new(Mutex::new(state));
+        let changed = Arc::new(Notify::new());
+        let mut serving = JoinSet::new();
+        let (state_, changed_) = (Arc::clone(&state), Arc::clone(&changed));
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (state, changed) = (Arc::clone(&state_), Arc::clone(&changed_));
+                connections.spawn(async move {
+                    let service = hyper::service::service_fn(move |request| {
+                        answer(Arc::clone(&state), Arc::clone(&changed), request)
+                    });
+                    // The client may go away at any time.
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+                });
+            }
+        });
+        Self { state, changed, url, _serving: Arc::new(serving) }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// The next call of `method` gets this; several wait in a row.
+    pub(crate) fn script(&self, method: &str, reply: Reply) {
+        self.state().scripts.entry(method.to_owned()).or_default().push_back(reply);
+    }
+
+    /// Events happen.
+    pub(crate) fn happen(&self, events: &[(i32, i64)]) {
+        let mut state = self.state();
+        for (key, created) in events {
+            state.push(FakeEvent { key: *key, created: *created, late: false });
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// An event comes late: collectors that are there already have passed its place.
+    pub(crate) fn happen_late(&self, key: i32, created: i64) {
+        self.state().push(FakeEvent { key, created, late: true });
+    }
+
+    /// Ends all sessions, as a restart of vpxd would.
+    pub(crate) fn end_sessions(&self) {
+        let mut state = self.state();
+        state.sessions.clear();
+        state.collectors.clear();
+        state.filters.clear();
+    }
+
+    pub(crate) fn calls(&self, method: &str) -> usize {
+        self.state().calls.get(method).copied().unwrap_or_default()
+    }
+
+    /// Sessions, collectors and filters that are there.
+    pub(crate) fn open(&self) -> (usize, usize, usize) {
+        let state = self.state();
+        (state.sessions.len(), state.collectors.len(), state.filters.len())
+    }
+}
+
+impl State {
+    fn push(&mut self, event: FakeEvent) {
+        let index = self.history.len();
+        for collector in self.collectors.values_mut() {
+            if !event.late && event.created >= collector.begin {
+                collector.queue.push_back(index);
+            }
+        }
+        self.history.push(event);
+    }
+
+    fn handle(&mut self, method: &str, cookie: &str, body: &str) -> Result<Response<Full<Bytes>>, &'static str> {
+        let this = between(body, "<_this type=\"", "</_this>").and_then(|this| this.split_once("\">")).unwrap_or_default().1;
+        let respond = |inside: &str| soap(200, &format!("<{method}Response xmlns=\"urn:vim25\">{inside}</{method}Response>"));
+        if !matches!(method, "RetrieveServiceContent" | "Login") && !self.sessions.iter().any(|session| session == cookie) {
+            return Err("NotAuthenticated");
+        }
+        self.next += 1;
+        let number = self.next;
+        Ok(match method {
+            "RetrieveServiceContent" => respond(&format!(
+                r#"<returnval><rootFolder type="Folder">group-d1</rootFolder><propertyCollector type="PropertyCollector">pc</propertyCollector><about><name>n</name><fullName>f</fullName><version>8.0.3</version><build>1</build><apiType>VirtualCenter</apiType><apiVersion>8.0.3.0</apiVersion><instanceUuid>{INSTANCE}</instanceUuid></about><setting type="OptionManager">VpxSettings</setting><sessionManager type="SessionManager">sm</sessionManager><authorizationManager type="AuthorizationManager">am</authorizationManager><eventManager type="EventManager">em</eventManager></returnval>"#
+            )),
+            "Login" => {
+                let password = self.password.clone().unwrap_or_else(|| PASSWORD.to_owned());
+                let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+                let right = between(body, "<userName>", "</userName>") == Some(&*escaped(USER))
+                    && between(body, "<password>", "</password>") == Some(&*escaped(&password));
+                if !right {
+                    return Err("InvalidLogin");
+                }
+                let session = format!("vmware_soap_session=\"{number:040x}\"");
+                let mut response = respond(&format!("<returnval><key>key-{number}</key><userName>u</userName></returnval>"));
+                response.headers_mut().insert("set-cookie", format!("{session}; Path=/; HttpOnly; Secure;").parse().unwrap());
+                self.sessions.push(session);
+                response
+            }
+            "Logout" => {
+                self.sessions.retain(|session| session != cookie);
+                self.collectors.retain(|_, collector| collector.session != cookie);
+                let collectors = &self.collectors;
+                self.filters.retain(|_, collector| collectors.contains_key(collector));
+                respond("")
+            }
+            "CurrentTime" => respond(&format!("<returnval>{}</returnval>", time(self.now))),
+            "QueryOptions" => {
+                let Some(days) = self.max_age else { return Err("NoPermission") };
+                let value = if body.contains("event.maxAgeEnabled") { "true".to_owned() } else { days.to_string() };
+                respond(&format!(r#"<returnval xsi:type="OptionValue"><key>k</key><value xsi:type="xsd:string">{value}</value></returnval>"#))
+            }
+            "RetrievePropertiesEx" => {
+                let set = self.latest.map(|latest| format!("<propSet><name>latestEvent</name>{}</propSet>", event_xml("val", latest)));
+                respond(&format!(r#"<returnval><objects><obj type="EventManager">em</obj>{}</objects></returnval>"#, set.unwrap_or_default()))
+            }
+            "HasPrivilegeOnEntities" => {
+                let privileges = body.split("<privId>").skip(1).filter_map(|part| part.split('<').next());
+                let granted = privileges.map(|id| {
+                    let granted = !self.lacking.contains(&id);
+                    format!("<privAvailability><privId>{id}</privId><isGranted>{granted}</isGranted></privAvailability>")
+                });
+                respond(&format!(r#"<returnval><entity type="Folder">group-d1</entity>{}</returnval>"#, granted.collect::<String>()))
+            }
+            "CreateCollectorForEvents" => {
+                if self.collectors.len() >= self.most_collectors {
+                    return Err("InvalidState");
+                }
+                let begin = between(body, "<beginTime>", "</beginTime>").unwrap().parse::<jiff::Timestamp>().unwrap().as_microsecond();
+                self.wanted.push(between(body, "<filter>", "</filter>").unwrap().to_owned());
+                let queue = (0..self.history.len()).filter(|i| self.history[*i].created >= begin).collect();
+                let name = format!("collector-{number}");
+                self.collectors.insert(name.clone(), Collector { session: cookie.to_owned(), queue, begin });
+                respond(&format!(r#"<returnval type="EventHistoryCollector">{name}</returnval>"#))
+            }
+            "ReadNextEvents" => {
+                let count: usize = between(body, "<maxCount>", "</maxCount>").unwrap().parse().unwrap();
+                let Some(collector) = self.collectors.get_mut(this) else { return Err("ManagedObjectNotFound") };
+                let count = count.min(collector.queue.len());
+                let page = collector.queue.drain(..count).map(|i| &self.history[i]);
+                let mut page: Vec<_> = page.map(|event| event_xml("returnval", (event.key, event.created))).collect();
+                if self.newest_first {
+                    page.reverse();
+                }
+                respond(&page.concat())
+            }
+            "DestroyCollector" => {
+                self.collectors.remove(this).ok_or("ManagedObjectNotFound")?;
+                respond("")
+            }
+            "CreateFilter" => {
+                let collector = between(body, "<obj type=\"EventHistoryCollector\">", "</obj>").unwrap();
+                let name = format!("filter-{number}");
+                self.filters.insert(name.clone(), collector.to_owned());
+                respond(&format!(r#"<returnval type="PropertyFilter">{name}</returnval>"#))
+            }
+            "DestroyPropertyFilter" => {
+                self.filters.remove(this).ok_or("ManagedObjectNotFound")?;
+                respond("")
+            }
+            "CancelWaitForUpdates" => respond(""),
+            _ => return Err("MethodNotFound"),
+        })
+    }
+}
+
+async fn answer(
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let lock = || state.lock().unwrap();
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    if head.uri.path().ends_with("vimServiceVersions.xml") {
+        let versions = lock().versions;
+        let text = format!("<namespaces version=\"1.0\"><namespace><name>urn:vim25</name>{versions}</namespace></namespaces>");
+        return Ok(Response::builder().header("content-type", "text/xml").body(text.into()).unwrap());
+    }
+    let method = between(&body, "<soapenv:Body><", " ").unwrap().to_owned();
+    let cookie = head.headers.get("cookie").map(|cookie| cookie.to_str().unwrap().to_owned()).unwrap_or_default();
+    let script = {
+        let mut state = lock();
+        *state.calls.entry(method.clone()).or_default() += 1;
+        state.action = head.headers["SOAPAction"].to_str().unwrap().to_owned();
+        state.scripts.get_mut(&method).and_then(VecDeque::pop_front)
+    };
+    let mut spoil = None;
+    match script {
+        None => {}
+        Some(Reply::Fault(kind)) => return Ok(fault(kind)),
+        Some(Reply::Raw { status, kind, body }) => {
+            return Ok(Response::builder().status(status).header("content-type", kind).body(body.into()).unwrap());
+        }
+        Some(Reply::Hang) => std::future::pending().await,
+        Some(Reply::Spoil(with)) => spoil = Some(with),
+    }
+    if method == "WaitForUpdatesEx" {
+        return Ok(wait(&state, &changed, &cookie, &body).await);
+    }
+    let answer = lock().handle(&method, &cookie, &body);
+    let answer = answer.unwrap_or_else(fault);
+    Ok(match spoil {
+        None => answer,
+        Some(spoil) => {
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await.unwrap().to_bytes().to_vec();
+            Response::from_parts(head, spoil(body).into())
+        }
+    })
+}
+
+/// The version is the length of the history that the client knows.
+async fn wait(state: &Mutex<State>, changed: &Notify, cookie: &str, body: &str) -> Response<Full<Bytes>> {
+    let known: Option<usize> = between(body, "<version>", "</version>").and_then(|version| version.parse().ok());
+    let seconds: u64 = between(body, "<maxWaitSeconds>", "</maxWaitSeconds>").unwrap().parse().unwrap();
+    let news = async {
+        loop {
+            let notified = changed.notified();
+            {
+                let state = state.lock().unwrap();
+                if !state.sessions.iter().any(|session| session == cookie) {
+                    return fault("NotAuthenticated");
+                }
+                // Late events do not show on the latest page.
+                let shown = state.history.iter().rposition(|event| !event.late);
+                let version = shown.map_or(0, |at| at + 1);
+                if known != Some(version) {
+                    let newest = shown.map(|at| event_xml("Event", (state.history[at].key, state.history[at].created)));
+                    return soap(
+                        200,
+                        &format!(
+                            r#"<WaitForUpdatesExResponse xmlns="urn:vim25"><returnval><version>{version}</version><filterSet><filter type="PropertyFilter">f</filter><objectSet><kind>modify</kind><obj type="EventHistoryCollector">c</obj><changeSet><name>latestPage</name><op>assign</op><val xsi:type="ArrayOfEvent">{}</val></changeSet></objectSet></filterSet></returnval></WaitForUpdatesExResponse>"#,
+                            newest.unwrap_or_default()
+                        ),
+                    );
+                }
+            }
+            notified.await;
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(seconds), news).await {
+        Ok(answer) => answer,
+        Err(_) => soap(200, r#"<WaitForUpdatesExResponse xmlns="urn:vim25"></WaitForUpdatesExResponse>"#),
+    }
+}

@@ -1,0 +1,40 @@
+//! govmomi's command line client.
+
+use std::process::Command;
+
+use serde_json::Value;
+use url::Url;
+
+use super::vcsim::{PASSWORD, USER, peer};
+
+/// Runs govc and gives its standard output.
+pub(crate) fn govc(url: &Url, args: &[&str]) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(peer("govc"))
+        .args(args)
+        .env_clear()
+        .env("HOME", home.path())
+        .env("GOVC_URL", url.as_str())
+        .env("GOVC_USERNAME", USER)
+        .env("GOVC_PASSWORD", PASSWORD)
+        .env("GOVC_INSECURE", "true")
+        .env("GOVC_PERSIST_SESSION", "false")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "govc {args:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The same, beside everything else, with JSON read; several values in a row become an array.
+pub(crate) async fn govc_json(url: &Url, args: &[&str]) -> Value {
+    let (url, args) = (url.clone(), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
+    let text = tokio::task::spawn_blocking(move || {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        govc(&url, &args)
+    });
+    let text = text.await.unwrap();
+    let mut values: Vec<Value> =
+        serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>().unwrap();
+    if values.len() == 1 { values.remove(0) } else { Value::Array(values) }
+}
