@@ -25,6 +25,13 @@ impl Backoff {
         wait.min(self.most)
     }
 
+    /// The wait before try `n + 1`, where `n` tries have failed; for whoever counts tries anyway.
+    #[must_use]
+    pub fn nth(first: Duration, most: Duration, n: u32) -> Duration {
+        let bound = first.saturating_mul(1_u32.checked_shl(n.saturating_sub(1)).unwrap_or(u32::MAX)).min(most);
+        Self { first, most, bound }.next()
+    }
+
     /// Begins anew after a success.
     pub const fn reset(&mut self) {
         self.bound = self.first;
@@ -34,6 +41,15 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nth_wait_is_bounded_like_a_run_of_n() {
+        for n in [1, 2, 5, 31, 32, 33, u32::MAX] {
+            let wait = Backoff::nth(Duration::from_millis(100), Duration::from_secs(10), n);
+            let bound = 100_u64.saturating_mul(1_u64 << (n.min(40) - 1)).min(10_000);
+            assert!(wait >= Duration::from_millis(50) && wait <= Duration::from_millis(bound), "{n}: {wait:?}");
+        }
+    }
 
     #[test]
     fn waits_grow_to_the_bound_and_begin_anew() {

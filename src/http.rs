@@ -8,9 +8,10 @@ mod tls;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -68,18 +69,9 @@ impl Client {
     ///
     /// # Errors
     /// No answer, or none within the limits.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>, limits: Limits) -> Result<Response<Bytes>, HttpError> {
-        let https = request.uri().scheme_str() == Some("https");
-        if !https
-            && let Some(proxy) = self.proxies.intercept(request.uri())
-            && let Some(auth) = proxy.basic_auth()
-        {
-            request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, auth.clone());
-        }
-        let inner = self.inner(https)?;
+    pub async fn send(&self, request: Request<Full<Bytes>>, limits: Limits) -> Result<Response<Bytes>, HttpError> {
         let call = async {
-            let response = inner.request(request).await.map_err(|error| HttpError::of_call(&error))?;
-            let (head, body) = response.into_parts();
+            let (head, body) = self.begin(request).await?.into_parts();
             let body = Limited::new(body, limits.body).collect().await.map_err(|error| {
                 if error.is::<LengthLimitError>() {
                     HttpError::new(HttpErrorKind::TooLarge, format!("the answer exceeds {} bytes", limits.body))
@@ -89,13 +81,49 @@ impl Client {
             })?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
-        match tokio::time::timeout(limits.timeout, call).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let text = format!("no complete answer within {:?}", limits.timeout);
-                Err(HttpError::new(HttpErrorKind::Timeout, text))
+        tokio::time::timeout(limits.timeout, call).await.unwrap_or_else(|_| Err(HttpError::too_late(limits.timeout)))
+    }
+
+    /// Sends a request whose answer is its status: once that is there, a body that is
+    /// too long, too slow or breaks off is no error, but cut.
+    ///
+    /// # Errors
+    /// No status within the time.
+    pub async fn send_for_status(
+        &self,
+        request: Request<Full<Bytes>>,
+        limits: Limits,
+    ) -> Result<Response<Bytes>, HttpError> {
+        let deadline = tokio::time::Instant::now() + limits.timeout;
+        let begun = tokio::time::timeout_at(deadline, self.begin(request)).await;
+        let (head, mut body) = begun.unwrap_or_else(|_| Err(HttpError::too_late(limits.timeout)))?.into_parts();
+        let mut first = Bytes::new();
+        let mut more = BytesMut::new();
+        while !body.is_end_stream() && first.len() + more.len() < limits.body {
+            let Ok(Some(Ok(frame))) = tokio::time::timeout_at(deadline, body.frame()).await else { break };
+            let Ok(data) = frame.into_data() else { continue };
+            if first.is_empty() {
+                first = data;
+            } else {
+                more.extend_from_slice(&data);
             }
         }
+        if !more.is_empty() {
+            first = [&first[..], &more[..]].concat().into();
+        }
+        first.truncate(limits.body);
+        Ok(Response::from_parts(head, first))
+    }
+
+    async fn begin(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpError> {
+        let https = request.uri().scheme_str() == Some("https");
+        if !https
+            && let Some(proxy) = self.proxies.intercept(request.uri())
+            && let Some(auth) = proxy.basic_auth()
+        {
+            request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, auth.clone());
+        }
+        self.inner(https)?.request(request).await.map_err(|error| HttpError::of_call(&error))
     }
 }
 

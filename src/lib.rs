@@ -24,3 +24,9 @@ pub mod stream;
 pub mod processor;
 
 pub mod delivery;
+
+pub mod admin;
+
+pub mod router;
+
+pub mod cli;

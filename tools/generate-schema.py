@@ -243,12 +243,13 @@ def metadata(package):
     return ""
 
 
-def fnv(name):
+def slot(name):
     """The table's hash; `schema::hash` is the same."""
-    h = 0x811C9DC5
-    for b in name.encode():
-        h = (h ^ b) * 0x01000193 & 0xFFFFFFFF
-    return h ^ (h >> 15)
+    h, data, mask = 0, name.encode(), (1 << 64) - 1
+    whole = len(data) - len(data) % 8
+    for word in [data[i:i + 8] for i in range(0, whole, 8)] + [data[whole:]]:
+        h = ((h << 5 | h >> 59) ^ int.from_bytes(word, "little")) * 0x517CC1B727220A95 & mask
+    return h ^ (h >> 32)
 
 
 def wrapped(items, width=118):
@@ -300,7 +301,7 @@ def render():
         size *= 2
     slots = [65535] * size
     for name, i in number.items():
-        at = fnv(name) % size
+        at = slot(name) % size
         while slots[at] != 65535:
             at = (at + 1) % size
         slots[at] = i

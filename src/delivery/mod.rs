@@ -1,39 +1,70 @@
 //! One visible loop for every processor: read, route, attempt, retry, set aside, commit.
+//!
+//! A processor's cursor is a front and lanes. The front reads the journal and
+//! decides who wants each event. What it waits for is its [`window`], bounded
+//! by a span. A target that does not answer, or that falls a span behind, gets
+//! a lane: the front passes what it is owed, and a second reader reads it again
+//! when it can be delivered. Each target's [`track`] holds what it is owed now.
+
+mod run;
+#[cfg(test)]
+mod tests;
+mod track;
+mod window;
 
 use std::time::Duration;
 
-/// What keeps its order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ordering {
-    /// Events of one entity, such as a VM, one after the other; different entities in parallel.
-    #[default]
-    Entity,
-    /// All events, one after the other.
-    Strict,
-    /// Nothing.
-    None,
+use tokio::sync::mpsc;
+
+pub use run::Delivery;
+
+pub use crate::config::delivery::{Options, Ordering};
+
+use crate::processor::Late;
+
+/// The bound of the first wait after a failure.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+
+/// No wait between attempts is longer, unless the target asks for it.
+const MOST_RETRY: Duration = Duration::from_secs(10);
+
+/// How many events, and bytes of them, are held at once.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    events: usize,
+    bytes: usize,
 }
 
-/// How a processor's events are delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Attempts in flight at most, over all targets.
-    pub concurrency: usize,
-    /// Attempts after which an event that fails is given up.
-    pub max_attempts: u32,
-    /// How long an event is tried, from its first attempt on.
-    pub max_age: Duration,
-    /// What keeps its order.
-    pub ordering: Ordering,
-}
+/// A span: what the front may be ahead of its oldest open event, and what a lane holds.
+const SPAN: Room = Room { events: 4096, bytes: 8 * 1024 * 1024 };
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            concurrency: 64,
-            max_attempts: 10,
-            max_age: Duration::from_secs(24 * 60 * 60),
-            ordering: Ordering::Entity,
-        }
+/// What a lane holds of a target that does not answer.
+const ROOM_OPEN: Room = Room { events: 64, bytes: 256 * 1024 };
+
+/// How many events that could go at once are at hand to probe a target with.
+const PROBES: usize = 8;
+
+/// What all lanes hold together; each may hold [`ROOM_OPEN`] even so.
+const LANES_BYTES: usize = 32 * 1024 * 1024;
+
+/// A full front whose oldest event is open for this long gives its target a lane.
+const STUCK: Duration = Duration::from_millis(500);
+
+/// The longest wait that a target may ask for with `Retry-After`.
+const MOST_ASKED: Duration = Duration::from_secs(60 * 60);
+
+/// Where late outcomes are reported. Bounded: who cannot report now is asked to come again.
+#[derive(Clone, Debug)]
+pub struct Settler(mpsc::Sender<Late>);
+
+impl Settler {
+    /// Reports an outcome; gives it back if there are too many at once or the delivery has ended.
+    ///
+    /// # Errors
+    /// The outcome, to be reported again later.
+    pub fn settle(&self, late: Late) -> Result<(), Late> {
+        self.0.try_send(late).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(late) | mpsc::error::TrySendError::Closed(late) => late,
+        })
     }
 }

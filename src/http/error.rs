@@ -40,6 +40,10 @@ impl HttpError {
         Self { kind, text: text.into() }
     }
 
+    pub(super) fn too_late(timeout: std::time::Duration) -> Self {
+        Self::new(HttpErrorKind::Timeout, format!("no complete answer within {timeout:?}"))
+    }
+
     pub(super) fn of_call(error: &hyper_util::client::legacy::Error) -> Self {
         Self::classify(error)
     }

@@ -5,6 +5,7 @@
 //! through an [`Appender`], delivery reads through a [`Cursor`].
 
 mod checkpoint;
+pub mod config;
 pub mod memory;
 
 use std::sync::Arc;
@@ -214,6 +215,7 @@ pub trait Cursor: Send + Sync {
     fn settled(&self) -> Vec<(Position, Target)>;
 
     /// Entries behind `after`, oldest first, within `limits`; at once, and none if there are none.
+    /// `after` need not be the place of an entry.
     async fn read(&self, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError>;
 
     /// Waits until there is an entry behind `after`.
@@ -222,7 +224,8 @@ pub trait Cursor: Send + Sync {
     /// The newest entry's place.
     fn newest(&self) -> Position;
 
-    /// Moves the durable place. What no cursor needs any more may be let go.
+    /// Moves the durable place; called often and cheap, an engine may sync it about once a second.
+    /// What no cursor needs any more may be let go.
     async fn commit(&self, state: CursorState) -> Result<(), JournalError>;
 
     /// Logs how events ended; small and not synced.

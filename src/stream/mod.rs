@@ -2,8 +2,11 @@
 
 pub mod vcenter;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
+use crate::config::{Provider, Section};
 use crate::journal::Appender;
 
 /// A source of events. It runs until [`Appender::stop`] is cancelled: whatever
@@ -22,3 +25,59 @@ pub trait EventStream: Send {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StreamError(pub String);
+
+/// Every provider of streams.
+pub const PROVIDERS: &[&Provider] = &[&vcenter::PROVIDER];
+
+/// What one stream is told.
+#[derive(Clone, Debug)]
+pub enum Config {
+    /// A vCenter Server.
+    Vcenter(vcenter::Config),
+}
+
+impl Config {
+    /// What the stream is known by.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Vcenter(config) => &config.name,
+        }
+    }
+
+    /// Its provider.
+    #[must_use]
+    pub fn provider(&self) -> &'static str {
+        match self {
+            Self::Vcenter(_) => vcenter::PROVIDER.name,
+        }
+    }
+
+    /// Its address, without credentials.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        match self {
+            Self::Vcenter(config) => &config.source,
+        }
+    }
+}
+
+/// The stream of an entry. Nothing if there is no such provider; what is wrong is noted in the section.
+pub fn parse(section: &mut Section) -> Option<Config> {
+    match section.provider() {
+        "vmware_vcenter" => Some(Config::Vcenter(vcenter::Config::parse(section))),
+        _ => {
+            let known: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
+            section.unknown_provider(&known);
+            None
+        }
+    }
+}
+
+/// A stream as configured, that does nothing yet.
+#[must_use]
+pub fn build(config: Config) -> Box<dyn EventStream> {
+    match config {
+        Config::Vcenter(config) => Box::new(vcenter::VCenter::new(config)),
+    }
+}

@@ -257,7 +257,7 @@ impl ProcessorStatus {
             subject = event.subject(),
             status,
             attempts,
-            ms = took.as_secs_f64() * 1000.0,
+            ms = (took.as_secs_f64() * 1e5).round() / 100.0,
             "delivered"
         );
     }

@@ -4,8 +4,8 @@ mod careful;
 mod json;
 mod plan;
 mod schema;
-mod transcode;
 pub mod soap;
+mod transcode;
 pub mod xml;
 
 pub use schema::{Shape, UnknownShape};

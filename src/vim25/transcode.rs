@@ -12,7 +12,7 @@ use super::careful;
 use super::json::{self, Wrong};
 use super::plan::{Plan, Plans, Role, Step, close, end};
 use super::schema::{Kind, Shape, find, find_enum, is_a};
-use super::xml::{Reader, XmlError};
+use super::xml::{Reader, XmlError, same};
 
 /// Objects inside each other; the deepest that vSphere's types and a chain of fault causes make is a fraction of it.
 pub(super) const MAX_DEPTH: u32 = 128;
@@ -473,10 +473,20 @@ impl<'s> Straight<'s, '_> {
         // The step after the last one written, and whether that one is an array still open.
         let mut next = 0;
         let mut array = false;
-        while let Some(name) = self.reader.child()? {
+        loop {
+            let guess = if array { next - 1 } else { next };
+            if let Some(step) = steps.get(guess)
+                && self.glance(plan, step, array, depth)?
+            {
+                next = guess + 1;
+                array = step.array;
+                continue;
+            }
+            let Some(name) = self.reader.child()? else { break };
+            let is = |step: &Step| same(step.name.as_bytes(), name.as_bytes());
             if array {
                 if let Some(step) = steps.get(next - 1)
-                    && step.name == name
+                    && is(step)
                 {
                     self.value(step, depth)?;
                     self.out.push(b',');
@@ -486,8 +496,8 @@ impl<'s> Straight<'s, '_> {
                 self.out.push(b',');
                 array = false;
             }
-            let Some(skipped) = steps.get(next..).and_then(|ahead| ahead.iter().position(|s| s.name == name)) else {
-                if self.plans.shape.keeps_unknown() || steps.iter().take(next).any(|s| s.name == name) {
+            let Some(skipped) = steps.get(next..).and_then(|ahead| ahead.iter().position(is)) else {
+                if self.plans.shape.keeps_unknown() || steps.iter().take(next).any(is) {
                     return Err(Stop::Careful);
                 }
                 self.reader.skip_element()?;
@@ -520,24 +530,67 @@ impl<'s> Straight<'s, '_> {
         Ok(())
     }
 
+    /// Reads and writes the next element, comma included, if it is plainly the one expected: a leaf without attributes,
+    /// but for a reference's type, whose text needs no escaping.
+    #[inline]
+    fn glance(&mut self, plan: &Plan, step: &Step, array: bool, depth: u32) -> Result<bool, Stop> {
+        match step.kind {
+            Kind::Object | Kind::Any | Kind::Bytes => return Ok(false),
+            Kind::Reference => {
+                let Some((of, value)) = self.reader.typed_leaf(step.name) else { return Ok(false) };
+                self.key(plan, step, array);
+                self.facts.reference(of, value);
+                self.out.reserve(of.len() + value.len() + 32);
+                self.out.extend_from_slice(b"{\"Type\":\"");
+                self.out.extend_from_slice(of.as_bytes());
+                self.out.extend_from_slice(b"\",\"Value\":\"");
+                self.out.extend_from_slice(value.as_bytes());
+                self.out.extend_from_slice(b"\"},");
+                return Ok(true);
+            }
+            _ => {}
+        }
+        if step.kind == Kind::Text {
+            if depth == 0 && step.role != Role::None {
+                return Ok(false);
+            }
+            let Some((text, clean)) = self.reader.leaf(step.name) else { return Ok(false) };
+            self.key(plan, step, array);
+            self.raw_text(text, clean)?;
+            self.out.push(b',');
+            return Ok(true);
+        }
+        let Some((text, clean)) = self.reader.leaf(step.name) else { return Ok(false) };
+        if clean != text.len() {
+            return Err(Stop::Careful);
+        }
+        self.key(plan, step, array);
+        if depth == 0 && step.role != Role::None {
+            self.told(step.role, text)?;
+        } else {
+            scalar(self.out, Scalar::Of(step.kind), text)?;
+        }
+        self.out.push(b',');
+        Ok(true)
+    }
+
+    /// `"Name":`, unless it is an array's that is open already.
+    #[inline]
+    fn key(&mut self, plan: &Plan, step: &Step, array: bool) {
+        if !array {
+            self.out.extend_from_slice(plan.key(step));
+            if step.array {
+                self.out.push(b'[');
+            }
+        }
+    }
+
     /// An element that says something about the event itself.
     fn fact(&mut self, step: &'s Step) -> Result<(), Stop> {
         match step.role {
-            Role::Key => {
+            Role::Key | Role::Created | Role::Subject => {
                 let text = self.reader.text_of_element()?;
-                let key = json::integer(self.out, &text, i64::from(i32::MIN), i64::from(i32::MAX))?;
-                self.facts.key = i32::try_from(key).ok();
-            }
-            Role::Created => {
-                let text = self.reader.text_of_element()?;
-                let from = self.out.len() + 1;
-                let micros = json::time(self.out, &text)?;
-                self.facts.created = Some((from..self.out.len() - 1, micros));
-            }
-            Role::Subject => {
-                let text = self.reader.text_of_element()?;
-                self.facts.subject.push_str(&text);
-                json::string(self.out, &text);
+                self.told(step.role, &text)?;
             }
             Role::Entity(rank) => {
                 self.facts.watching = rank;
@@ -545,6 +598,26 @@ impl<'s> Straight<'s, '_> {
                 self.facts.watching = 0;
             }
             Role::None => self.value(step, 0)?,
+        }
+        Ok(())
+    }
+
+    /// Writes a value that the event is known by, and keeps it.
+    fn told(&mut self, role: Role, text: &str) -> Result<(), Wrong> {
+        match role {
+            Role::Key => {
+                let key = json::integer(self.out, text, i64::from(i32::MIN), i64::from(i32::MAX))?;
+                self.facts.key = i32::try_from(key).ok();
+            }
+            Role::Created => {
+                let from = self.out.len() + 1;
+                let micros = json::time(self.out, text)?;
+                self.facts.created = Some((from..self.out.len() - 1, micros));
+            }
+            Role::Subject | Role::Entity(_) | Role::None => {
+                self.facts.subject.push_str(text);
+                json::string(self.out, text);
+            }
         }
         Ok(())
     }
@@ -583,14 +656,27 @@ impl<'s> Straight<'s, '_> {
     }
 
     fn text(&mut self) -> Result<(), Stop> {
-        if let Some(text) = self.reader.simple_text(&json::SPECIAL) {
-            self.out.push(b'"');
-            self.out.extend_from_slice(text.as_bytes());
-            self.out.push(b'"');
-            return Ok(());
+        if let Some((text, clean)) = self.reader.raw_text() {
+            return self.raw_text(text, clean);
         }
         let text = self.reader.text_of_element()?;
         json::string(self.out, &text);
+        Ok(())
+    }
+
+    /// A string from text as written, of which the first `clean` bytes need no escaping.
+    #[inline]
+    fn raw_text(&mut self, text: &str, clean: usize) -> Result<(), Stop> {
+        self.out.reserve(text.len() + 3);
+        self.out.push(b'"');
+        let (plain, rest) = text.split_at(clean);
+        self.out.extend_from_slice(plain.as_bytes());
+        // A reference that means nothing, or a raw ]]>: reading it with care tells what is wrong, and where.
+        let closes_cdata = plain.ends_with("]]") && rest.starts_with('>');
+        if !rest.is_empty() && (closes_cdata || !json::escape_raw(self.out, rest)) {
+            return Err(Stop::Careful);
+        }
+        self.out.push(b'"');
         Ok(())
     }
 

@@ -14,6 +14,8 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memchr3, memmem};
 
+use super::json::plain;
+
 /// The namespace of `xsi:type` and `xsi:nil`.
 pub const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
@@ -217,7 +219,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When the page is not well-formed here.
     pub fn text_of_element(&mut self) -> Result<Cow<'a, str>, XmlError> {
-        if let Some(text) = self.simple_text(&PLAIN) {
+        if let Some(text) = self.simple_text() {
             return Ok(Cow::Borrowed(text));
         }
         let inside = self.depth();
@@ -316,10 +318,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The rest of the open element, when it is nothing but text in which no byte is special to `class`, its end tag
-    /// included. The reader moves only if so.
+    /// The rest of the open element, when it is nothing but text that means what it says, its end tag included. The
+    /// reader moves only if so.
     #[inline]
-    pub(super) fn simple_text(&mut self, class: &[bool; 256]) -> Option<&'a str> {
+    fn simple_text(&mut self) -> Option<&'a str> {
         if self.empty {
             self.end_empty();
             return Some("");
@@ -327,17 +329,87 @@ impl<'a> Reader<'a> {
         let bytes = self.text.as_bytes();
         let start = self.pos;
         let rest = bytes.get(start..)?;
-        let len = rest.iter().position(|b| class[usize::from(*b)])?;
-        let end = rest.get(len..)?;
+        let len = rest.iter().position(|b| PLAIN[usize::from(*b)])?;
         let open = *self.open.last()?;
         let name = bytes.get(open.start as usize..)?.get(..open.len as usize)?;
-        let tail = end.strip_prefix(b"</")?.strip_prefix(name)?;
-        if tail.first() != Some(&b'>') {
-            return None;
-        }
-        self.pos = start + len + name.len() + 3;
+        let end = ends(&rest[len..], name)?;
+        self.pos = start + len + end;
         self.close();
         self.text.get(start..start + len)
+    }
+
+    /// The whole element `<name>text</name>`, if that is what comes next, to the letter: its text as written, and how much
+    /// of that needs no escaping in JSON. The reader moves only if so.
+    #[inline]
+    pub(super) fn leaf(&mut self, name: &str) -> Option<(&'a str, usize)> {
+        let start = self.begins(name)?;
+        if self.text.as_bytes().get(start) != Some(&b'>') {
+            return None;
+        }
+        let (text, plain, end) = self.body(start + 1, name.as_bytes())?;
+        self.pos = end;
+        Some((text, plain))
+    }
+
+    /// The rest of the open element, likewise.
+    #[inline]
+    pub(super) fn raw_text(&mut self) -> Option<(&'a str, usize)> {
+        if self.empty {
+            self.end_empty();
+            return Some(("", 0));
+        }
+        let open = *self.open.last()?;
+        let name = self.text.as_bytes().get(open.start as usize..)?.get(..open.len as usize)?;
+        let (text, plain, end) = self.body(self.pos, name)?;
+        self.pos = end;
+        self.close();
+        Some((text, plain))
+    }
+
+    /// The whole element `<name type="of">text</name>`, likewise, if neither needs escaping: the type and the text.
+    #[inline]
+    pub(super) fn typed_leaf(&mut self, name: &str) -> Option<(&'a str, &'a str)> {
+        const TYPE: &[u8] = b" type=\"";
+        let start = self.begins(name)? + TYPE.len();
+        let bytes = self.text.as_bytes();
+        if bytes.get(start - TYPE.len()..start)? != TYPE {
+            return None;
+        }
+        let len = plain(&bytes[start..]);
+        if bytes.get(start + len..start + len + 2)? != b"\">" {
+            return None;
+        }
+        let (text, plain, end) = self.body(start + len + 2, name.as_bytes())?;
+        if plain != text.len() {
+            return None;
+        }
+        self.pos = end;
+        Some((&self.text[start..start + len], text))
+    }
+
+    /// Where a tag's name ends, if `<name` is what comes next, inside the open element.
+    #[inline]
+    fn begins(&self, name: &str) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        if self.empty || bytes.get(self.pos) != Some(&b'<') {
+            return None;
+        }
+        let start = self.pos + 1;
+        let end = start + name.len();
+        same(bytes.get(start..end)?, name.as_bytes()).then_some(end)
+    }
+
+    /// The text at `start`, how much of it needs no escaping, and where `</name>` behind it ends.
+    #[inline]
+    fn body(&self, start: usize, name: &[u8]) -> Option<(&'a str, usize, usize)> {
+        let rest = self.text.as_bytes().get(start..)?;
+        let plain = plain(rest);
+        let len = match rest.get(plain)? {
+            b'<' => plain,
+            _ => plain + memchr(b'<', &rest[plain..])?,
+        };
+        let end = ends(&rest[len..], name)?;
+        Some((&self.text[start..start + len], plain, start + len + end))
     }
 
     #[inline]
@@ -510,7 +582,7 @@ impl<'a> Reader<'a> {
         };
         let (start, len) = (open.start as usize, open.len as usize);
         let end = at + len;
-        if bytes.get(at..end) == bytes.get(start..start + len) {
+        if bytes.get(at..end).is_some_and(|found| same(found, &bytes[start..start + len])) {
             let close = if bytes.get(end) == Some(&b'>') { end } else { skip_blanks(bytes, end) };
             match bytes.get(close) {
                 Some(b'>') => {
@@ -542,12 +614,17 @@ impl<'a> Reader<'a> {
             self.pos = start + len;
             return Ok(None);
         }
-        if let Some(at) = memmem::find(raw.as_bytes(), b"]]>") {
-            return Err(self.error(start + at, "a raw ]]> in text"));
-        }
-        let text = match unescape(raw) {
-            Ok(text) => text,
-            Err((offset, message)) => return Err(self.error(start + offset, message)),
+        let text = match memchr3(b'>', b'&', b'\r', raw.as_bytes()) {
+            None => Cow::Borrowed(raw),
+            Some(_) => {
+                if let Some(at) = closes_cdata(raw.as_bytes()) {
+                    return Err(self.error(start + at, "a raw ]]> in text"));
+                }
+                match unescape(raw) {
+                    Ok(text) => text,
+                    Err((offset, message)) => return Err(self.error(start + offset, message)),
+                }
+            }
         };
         if len == rest.len() {
             // Whatever comes next, this piece is not followed by a tag.
@@ -653,8 +730,9 @@ fn forbidden(text: &str) -> Option<usize> {
         any.then(|| chunk.iter().position(bad).map(|at| i * 256 + at)).flatten()
     });
     let limit = control.unwrap_or(bytes.len());
-    let nonchar = |needle: &[u8]| memmem::find(&bytes[..limit], needle);
-    [nonchar(b"\xef\xbf\xbe"), nonchar(b"\xef\xbf\xbf"), control].into_iter().flatten().min()
+    let noncharacter =
+        memmem::find_iter(&bytes[..limit], b"\xef\xbf").find(|at| matches!(bytes.get(at + 2), Some(0xbe | 0xbf)));
+    noncharacter.or(control)
 }
 
 const START: u8 = 2;
@@ -678,7 +756,7 @@ static NAME: [u8; 256] = {
 };
 
 /// Bytes that end plain text: markup, references, line ends to be normalised, and `>`, which may close a forbidden `]]>`.
-pub(super) static PLAIN: [bool; 256] = {
+static PLAIN: [bool; 256] = {
     let mut class = [false; 256];
     class[b'<' as usize] = true;
     class[b'>' as usize] = true;
@@ -686,6 +764,14 @@ pub(super) static PLAIN: [bool; 256] = {
     class[b'\r' as usize] = true;
     class
 };
+
+/// The length of `</name>`, if `rest` begins with it.
+#[inline]
+fn ends(rest: &[u8], name: &[u8]) -> Option<usize> {
+    let close = name.len() + 2;
+    let found = rest.get(..=close)?;
+    (found[0] == b'<' && found[1] == b'/' && found[close] == b'>' && same(&found[2..close], name)).then_some(close + 1)
+}
 
 /// Where the name at `start` ends, and where its first colon is.
 #[inline]
@@ -705,6 +791,22 @@ fn name_end(bytes: &[u8], start: usize) -> (usize, Option<usize>) {
         }
         return (at, colon);
     }
+}
+
+/// Whether two names are equal. They are short, so a call to memcmp would cost more than comparing them.
+#[inline]
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+    const WORD: usize = 8;
+    if a.len() != b.len() {
+        return false;
+    }
+    let (Some(first), Some(last)) = (a.first_chunk::<WORD>(), a.last_chunk::<WORD>()) else {
+        return a.iter().zip(b).all(|(a, b)| a == b);
+    };
+    if b.first_chunk() != Some(first) || b.last_chunk() != Some(last) {
+        return false;
+    }
+    a.len() <= 2 * WORD || a[WORD..a.len() - WORD] == b[WORD..b.len() - WORD]
 }
 
 #[inline]
@@ -737,6 +839,11 @@ fn unescape(raw: &str) -> Result<Cow<'_, str>, (usize, Cow<'static, str>)> {
     Ok(Cow::Owned(text))
 }
 
+/// Where `]]>` is, which is forbidden in text.
+fn closes_cdata(raw: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'>', raw).find(|at| *at >= 2 && raw[at - 2..*at] == *b"]]").map(|at| at - 2)
+}
+
 /// CRLF and CR become LF.
 fn normalise(raw: &str) -> Cow<'_, str> {
     if memchr(b'\r', raw.as_bytes()).is_none() {
@@ -746,10 +853,10 @@ fn normalise(raw: &str) -> Cow<'_, str> {
 }
 
 /// Appends `raw` to `out`, references resolved and line ends normalised.
-pub(super) fn resolve_references(raw: &str, out: &mut String) -> Result<(), (usize, Cow<'static, str>)> {
+fn resolve_references(raw: &str, out: &mut String) -> Result<(), (usize, Cow<'static, str>)> {
     let bytes = raw.as_bytes();
     let mut at = 0;
-    while let Some(len) = memchr3(b'&', b'\r', b'\r', &bytes[at..]) {
+    while let Some(len) = memchr2(b'&', b'\r', &bytes[at..]) {
         let special = at + len;
         out.push_str(&raw[at..special]);
         if bytes[special] == b'\r' {
@@ -757,19 +864,35 @@ pub(super) fn resolve_references(raw: &str, out: &mut String) -> Result<(), (usi
             at = special + if bytes.get(special + 1) == Some(&b'\n') { 2 } else { 1 };
             continue;
         }
-        let body = &raw[special + 1..];
-        // The longest reference that means anything is &#1114111; but leading zeros are legal.
-        let end = body.bytes().take(32).position(|b| b == b';');
-        let Some(end) = end else { return Err((special, "a raw &: & must be written &amp;".into())) };
-        let name = &body[..end];
-        let Some(c) = referenced(name) else {
-            return Err((special, format!("&{name}; is no character that XML knows").into()));
-        };
-        out.push(c);
-        at = special + end + 2;
+        match reference(&raw[special..]) {
+            Some((c, len)) => {
+                out.push(c);
+                at = special + len;
+            }
+            None => {
+                let name = raw[special + 1..].split_inclusive(';').next().unwrap_or("");
+                let message = match name.strip_suffix(';') {
+                    Some(name) if name.len() < MAX_REFERENCE => {
+                        format!("&{name}; is no character that XML knows").into()
+                    }
+                    _ => "a raw &: & must be written &amp;".into(),
+                };
+                return Err((special, message));
+            }
+        }
     }
     out.push_str(&raw[at..]);
     Ok(())
+}
+
+/// The longest reference that means anything is `&#1114111;`, but leading zeros are legal.
+const MAX_REFERENCE: usize = 32;
+
+/// The character that the reference at the front of `text` stands for, and the reference's length.
+pub(super) fn reference(text: &str) -> Option<(char, usize)> {
+    let body = text.get(1..)?;
+    let end = body.bytes().take(MAX_REFERENCE).position(|b| b == b';')?;
+    Some((referenced(&body[..end])?, end + 2))
 }
 
 /// The character that `&name;` stands for.

@@ -1,8 +1,11 @@
-//! The one integration binary: a module for each behaviour, and `support` for the peers that they talk to.
+//! The one integration binary: a module per behaviour, and `support` for the peers that they talk to.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may fail by panicking; that is what they are for")]
 
 mod support;
 
+mod command_line;
+mod gateway;
+mod openfaas;
 mod oracle;
 mod vcenter;

@@ -64,10 +64,9 @@ impl Session {
     /// Waits until there is news; no news after a while.
     pub(super) async fn wait(&self, known: String) -> Result<News, CallError> {
         let seconds = self.timing.max_wait.as_secs().max(1);
-        let call = Call::new("WaitForUpdatesEx", &self.content.property_collector).text("version", &known).nested(
-            "options",
-            |call| call.text("maxWaitSeconds", itoa::Buffer::new().format(seconds)),
-        );
+        let call = Call::new("WaitForUpdatesEx", &self.content.property_collector)
+            .text("version", &known)
+            .nested("options", |call| call.text("maxWaitSeconds", itoa::Buffer::new().format(seconds)));
         // The answer may come that late, and then some.
         let timeout = self.timing.max_wait.max(std::time::Duration::from_secs(1)) + self.timing.call;
         match self.call(call, timeout).await {

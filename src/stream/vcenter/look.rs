@@ -48,7 +48,13 @@ impl Look {
 
     /// Goes on after a page of `count` events of which the newest was created then. Where the next look begins, if this
     /// one has read as much as one may.
-    pub(super) fn next(&mut self, session: &Arc<Session>, collector: Ref, count: usize, newest: Option<i64>) -> Option<i64> {
+    pub(super) fn next(
+        &mut self,
+        session: &Arc<Session>,
+        collector: Ref,
+        count: usize,
+        newest: Option<i64>,
+    ) -> Option<i64> {
         self.pages += 1;
         let session = Arc::clone(session);
         let at_end = count == 0 || newest.is_some_and(|newest| newest > self.until);

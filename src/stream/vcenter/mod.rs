@@ -23,10 +23,10 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use config::{BeginAt, Config};
+pub use config::{BeginAt, Config, PROVIDER};
+pub(crate) use page::PageReader;
 pub use timing::Timing;
 
-use self::page::PageReader;
 use self::place::{Clock, Place, Wanted};
 use self::session::{Session, greet};
 use self::tail::{Care, End, Tail, Trouble};
@@ -141,7 +141,11 @@ impl VCenter {
         let greeting = greet(&self.wire, self.wanted_version(), &self.timing).await?;
         let content = &greeting.content;
         if content.api_type != "VirtualCenter" || content.event_manager.is_none() {
-            let why = format!("{} is no vCenter Server ({}): a host alone keeps no readable history", self.config.address, content.about());
+            let why = format!(
+                "{} is no vCenter Server ({}): a host alone keeps no readable history",
+                self.config.address,
+                content.about()
+            );
             return Err(Stop::Trouble(Failure { kind: "no vCenter".to_owned(), why, refused: true }));
         }
         let secrets = self.config.username.read().and_then(|username| Ok((username, self.config.password.read()?)));

@@ -11,33 +11,33 @@ use crate::vim25::{Decoder, EventKind, PageError, Shape};
 
 /// An event that was passed on with what could be read of it.
 #[derive(Debug)]
-pub(super) struct Undecoded {
-    pub(super) id: String,
-    pub(super) subject: String,
-    pub(super) why: String,
+pub(crate) struct Undecoded {
+    pub(crate) id: String,
+    pub(crate) subject: String,
+    pub(crate) why: String,
 }
 
 /// What a page held.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// How many events it had, wanted or not.
-    pub(super) count: usize,
+    pub(crate) count: usize,
     /// Those that are wanted, oldest first.
-    pub(super) events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// The CreatedTime of its oldest event, wanted or not.
-    pub(super) oldest: Option<i64>,
+    pub(crate) oldest: Option<i64>,
     /// The CreatedTime of its newest event, wanted or not.
-    pub(super) newest: Option<i64>,
+    pub(crate) newest: Option<i64>,
     /// The key that came last.
-    pub(super) last_key: Option<i32>,
+    pub(crate) last_key: Option<i32>,
     /// Events among them that are not whole.
-    pub(super) undecoded: Vec<Undecoded>,
+    pub(crate) undecoded: Vec<Undecoded>,
     /// Why the page could not be read to its end.
-    pub(super) error: Option<PageError>,
+    pub(crate) error: Option<PageError>,
 }
 
 /// Makes events of one vCenter's pages.
-pub(super) struct PageReader {
+pub(crate) struct PageReader {
     decoder: Decoder,
     builder: PageBuilder,
     instance: Uuid,
@@ -45,7 +45,7 @@ pub(super) struct PageReader {
 
 impl PageReader {
     /// `api_version` is the server's, and becomes an extension attribute of newer shapes.
-    pub(super) fn new(stream: Arc<str>, source: &str, shape: Shape, instance: Uuid, api_version: &str) -> Self {
+    pub(crate) fn new(stream: Arc<str>, source: &str, shape: Shape, instance: Uuid, api_version: &str) -> Self {
         let extension = [("vsphereapiversion", api_version)];
         // Today's event stays today's event.
         let extensions = if shape == Shape::V6_7 { &[][..] } else { &extension[..] };
@@ -53,7 +53,7 @@ impl PageReader {
     }
 
     /// Reads a page and keeps the events that `keep` wants; those without a readable key or time are always wanted.
-    pub(super) fn read(&mut self, xml: &[u8], mut keep: impl FnMut(Seen) -> bool) -> Page {
+    pub(crate) fn read(&mut self, xml: &[u8], mut keep: impl FnMut(Seen) -> bool) -> Page {
         let mut page = Page::default();
         let (mut up, mut down, mut before) = (0, 0, None);
         let Self { decoder, builder, instance } = self;
@@ -102,7 +102,7 @@ impl PageReader {
     }
 
     /// The event that is all that a page which is not well-formed holds.
-    pub(super) fn broken(&mut self, xml: &[u8], why: &str) -> (Event, Undecoded) {
+    pub(crate) fn broken(&mut self, xml: &[u8], why: &str) -> (Event, Undecoded) {
         let raw = element(xml);
         let id = raw_event_id(self.instance, raw).to_string();
         let text = String::from_utf8_lossy(raw);
@@ -121,7 +121,7 @@ impl PageReader {
     }
 
     /// The event that tells of events that are missing.
-    pub(super) fn gap(&mut self, from: i64, to: i64, reason: &str) -> Event {
+    pub(crate) fn gap(&mut self, from: i64, to: i64, reason: &str) -> Event {
         let (from, to) = (format_time(from), format_time(to));
         let id = raw_event_id(self.instance, format!("gap/{from}/{to}").as_bytes()).to_string();
         let mut data = b"{\"From\":".to_vec();
@@ -132,8 +132,7 @@ impl PageReader {
         write_json_string(&mut data, reason);
         data.push(b'}');
         let kind = format!("{TYPE_PREFIX}gap");
-        let attributes =
-            Attributes { id: &id, kind: &kind, subject: "EventGap", time: &to, ..Attributes::default() };
+        let attributes = Attributes { id: &id, kind: &kind, subject: "EventGap", time: &to, ..Attributes::default() };
         self.builder.push(&attributes, &data);
         self.builder.finish().remove(0)
     }

@@ -57,12 +57,15 @@ pub(super) struct Place {
 
 impl Place {
     /// Where `checkpoint` says, or at the beginning. A change that comes with it must be durable before the first read.
-    pub(super) fn open(checkpoint: Option<Checkpoint>, wanted: &Wanted, clock: Clock) -> (Self, Option<CheckpointDelta>) {
+    pub(super) fn open(
+        checkpoint: Option<Checkpoint>,
+        wanted: &Wanted,
+        clock: Clock,
+    ) -> (Self, Option<CheckpointDelta>) {
         let Wanted { instance, filter, begin, overlap } = *wanted;
         let Some(mut checkpoint) = checkpoint else {
             let delta = CheckpointDelta { instance, filter, resume: begin, horizon: begin };
-            let place =
-                Self { checkpoint: Checkpoint::begin(&delta), newest: begin, expected: None, overlap, clock };
+            let place = Self { checkpoint: Checkpoint::begin(&delta), newest: begin, expected: None, overlap, clock };
             return (place, Some(delta));
         };
         let same = checkpoint.instance == instance && checkpoint.filter == filter;
@@ -226,7 +229,11 @@ mod tests {
         let (place, _) = Place::open(Some(place.checkpoint), &wanted(0), Clock::new(95 * MINUTE));
         assert!((94 * MINUTE..94 * MINUTE + SECOND).contains(&place.resume()));
         let (place, _) = Place::open(Some(place.checkpoint), &wanted(0), Clock::new(5 * MINUTE));
-        assert_eq!(place.resume(), 90 * MINUTE, "what lies below the horizon could not be told from what was journaled");
+        assert_eq!(
+            place.resume(),
+            90 * MINUTE,
+            "what lies below the horizon could not be told from what was journaled"
+        );
     }
 
     #[test]

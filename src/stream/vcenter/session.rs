@@ -366,7 +366,8 @@ mod tests {
     fn a_property_that_is_not_set_is_missing() {
         let other = wire("wire-08-RetrievePropertiesEx-currentSession-res.xml");
         assert!(matches!(read_latest_event(&other), Ok(None)), "a value that is no event is none");
-        let unset = br#"<E:Envelope xmlns:E="e"><E:Body><R><returnval><objects><obj type="EventManager">E</obj></objects>
+        let unset =
+            br#"<E:Envelope xmlns:E="e"><E:Body><R><returnval><objects><obj type="EventManager">E</obj></objects>
             </returnval></R></E:Body></E:Envelope>"#;
         assert!(matches!(read_latest_event(unset), Ok(None)));
         let set = br#"<E:Envelope xmlns:E="e"><E:Body><R><returnval><objects><obj/><propSet><name>latestEvent</name><val>

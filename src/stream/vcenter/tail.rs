@@ -121,7 +121,20 @@ impl<'a> Tail<'a> {
     ) -> Self {
         let timing = session.timing;
         let (plan, pause) = (LookPlan::new(), timing.hot);
-        Self { session, types, out, place, pages, care, timing, look: None, plan, pause, round_trip: Duration::ZERO, counted: None }
+        Self {
+            session,
+            types,
+            out,
+            place,
+            pages,
+            care,
+            timing,
+            look: None,
+            plan,
+            pause,
+            round_trip: Duration::ZERO,
+            counted: None,
+        }
     }
 
     /// Reads until there is a reason not to. Calls in flight are given up when the stream shall end, but no append.
@@ -193,7 +206,12 @@ impl<'a> Tail<'a> {
     }
 
     /// Appends a page's events, and reads the next page meanwhile, unless it is the `last` of this collector.
-    async fn take_page(&mut self, page: Page, collector: &crate::vim25::soap::Ref, last: bool) -> Result<Option<Bytes>, Trouble> {
+    async fn take_page(
+        &mut self,
+        page: Page,
+        collector: &crate::vim25::soap::Ref,
+        last: bool,
+    ) -> Result<Option<Bytes>, Trouble> {
         let mut events = page.events;
         if let Some(left) = &mut self.care.one_by_one {
             // What was read before does not bring us past the damage.
@@ -291,7 +309,9 @@ impl<'a> Tail<'a> {
         // With a filter, the newest event of all need not be one of ours.
         if !self.care.no_latest && self.types.is_empty() && self.care.stall.ask() {
             match self.session.latest_event().await {
-                Ok(Some(seen)) if self.place.is_new(seen) && seen.1 >= self.place.resume() => self.care.stall.exists(seen),
+                Ok(Some(seen)) if self.place.is_new(seen) && seen.1 >= self.place.resume() => {
+                    self.care.stall.exists(seen)
+                }
                 Ok(_) => {}
                 Err(error) if error.session_gone() => return Err(error.into()),
                 Err(error) => {
@@ -303,14 +323,19 @@ impl<'a> Tail<'a> {
         match self.care.stall.check(|seen| self.place.is_new(seen)) {
             None => Ok(None),
             Some(Stall::Again) => {
-                self.out.status().trouble("vCenter has events that reading does not bring: reading again from the checkpoint");
+                self.out
+                    .status()
+                    .trouble("vCenter has events that reading does not bring: reading again from the checkpoint");
                 Ok(Some(End::Again))
             }
             Some(Stall::Skip((_, created))) => {
-                let (from, why) = (self.place.newest(), "vCenter has events that it does not give, not even to a new collector");
+                let (from, why) =
+                    (self.place.newest(), "vCenter has events that it does not give, not even to a new collector");
                 if self.care.told_gap.is_none_or(|told| told.elapsed() > Duration::from_secs(3600)) {
                     self.care.told_gap = Some(Instant::now());
-                    let why = format!("{why}: has this user the role Read-only on the vCenter itself, with propagation to children?");
+                    let why = format!(
+                        "{why}: has this user the role Read-only on the vCenter itself, with propagation to children?"
+                    );
                     let gap = self.tell_gap(from, created, &why);
                     let delta = self.place.give_up_before(created);
                     append(self.out, self.place, vec![gap], delta).await?;
@@ -390,7 +415,8 @@ impl<'a> Tail<'a> {
 
     /// From here on events are read one by one, from the checkpoint.
     fn read_with_care(&mut self, why: &dyn std::fmt::Display) -> End {
-        let note = format!("a page of events cannot be read ({why}): reading again from the checkpoint, event by event");
+        let note =
+            format!("a page of events cannot be read ({why}): reading again from the checkpoint, event by event");
         self.out.status().note(&note);
         self.care.one_by_one = Some(PAGE);
         End::Again

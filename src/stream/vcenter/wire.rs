@@ -126,7 +126,8 @@ impl Wire {
         }
         let answer = self.client.send(request, Limits { timeout, body: MOST_BYTES }).await?;
         let (head, body) = answer.into_parts();
-        let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
+        let kind =
+            head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
         if !kind.to_ascii_lowercase().contains("xml") {
             return Err(CallError::Status { status: head.status, kind: kind.to_owned() });
         }

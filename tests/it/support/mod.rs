@@ -1,7 +1,9 @@
 //! The peers of the tests, and how tests talk to them.
 
 pub(crate) mod fault_soap;
+pub(crate) mod gateway;
 pub(crate) mod govc;
+pub(crate) mod raw;
 pub(crate) mod soap;
 pub(crate) mod stream;
 pub(crate) mod vcsim;

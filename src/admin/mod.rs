@@ -1,0 +1,9 @@
+//! What people and probes ask the router: `/stats`, `/metrics`, `/healthz`, `/readyz`; and where callbacks arrive.
+
+pub mod config;
+mod process;
+mod server;
+mod stats;
+
+pub use process::Figures;
+pub use server::{Admin, Callbacks, Server};

@@ -1,0 +1,210 @@
+//! The HTTP server: who may ask what.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ring::digest;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info};
+
+use super::stats;
+use crate::config::Secret;
+use crate::journal::Journal;
+use crate::telemetry::Telemetry;
+
+/// Callers served at once; others wait.
+const MOST_CONNECTIONS: usize = 128;
+
+/// The largest body that is read.
+const MOST_BODY: usize = 1024 * 1024;
+
+/// How long a caller may take to send its headers, and to be answered.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Takes what asynchronous functions' queues say later.
+#[async_trait]
+pub trait Callbacks: Send + Sync {
+    /// The query that was signed, and the headers and body that tell how it went.
+    async fn take(&self, query: &str, headers: &HeaderMap, body: &[u8]) -> StatusCode;
+}
+
+/// What the server shows.
+pub struct Admin {
+    /// The components' state and metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// The journal's figures.
+    pub journal: Arc<dyn Journal>,
+    /// User and password, if callers must give them.
+    pub auth: Option<(Secret, Secret)>,
+    /// Takes callbacks of asynchronous functions.
+    pub callbacks: Box<dyn Callbacks>,
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    admin: Arc<Admin>,
+}
+
+impl Server {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The address is taken, or is not one of this machine.
+    pub async fn bind(address: &str, admin: Admin) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        info!(address = %listener.local_addr()?, "metrics server listens");
+        Ok(Self { listener, admin: Arc::new(admin) })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> io::Result<std::net::SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until stopped, and finishes what it has begun to answer.
+    pub async fn run(self, stop: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        loop {
+            let permit = tokio::select! {
+                Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
+                () = stop.cancelled() => break,
+            };
+            let stream = tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        // Out of descriptors, most likely: others will be closed.
+                        debug!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                () = stop.cancelled() => break,
+            };
+            let (admin, stop) = (Arc::clone(&self.admin), stop.clone());
+            tasks.spawn(async move {
+                serve(stream, admin, stop).await;
+                drop(permit);
+            });
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+async fn serve(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken) {
+    let service = service_fn(move |request| {
+        let admin = Arc::clone(&admin);
+        async move { Ok::<_, Infallible>(answer(&admin, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a caller of the metrics server went away");
+    }
+}
+
+async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    if head.method == Method::POST {
+        // The only thing that is posted here; the path is whatever the operator's proxy made of it.
+        let read = tokio::time::timeout(PATIENCE, Limited::new(body, MOST_BODY).collect()).await;
+        let Ok(Ok(body)) = read else {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or too slow");
+        };
+        let query = head.uri.query().unwrap_or_default();
+        let status = admin.callbacks.take(query, &head.headers, &body.to_bytes()).await;
+        return text(status, status.canonical_reason().unwrap_or_default());
+    }
+    if !matches!(head.method, Method::GET | Method::HEAD) {
+        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is understood here");
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return answer;
+    }
+    match path {
+        "/healthz" => text(StatusCode::OK, "ok"),
+        "/readyz" => {
+            let reasons = admin.telemetry.not_ready();
+            let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            json(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons }))
+        }
+        "/" | "/stats" | "/metrics" if !admin.admits(&head.headers) => {
+            let mut answer = text(StatusCode::UNAUTHORIZED, "a user and a password are required");
+            let realm = HeaderValue::from_static("Basic realm=\"vmware-event-router\", charset=\"UTF-8\"");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+            answer
+        }
+        "/stats" => json(StatusCode::OK, &stats::page(&admin.telemetry, &*admin.journal)),
+        "/metrics" => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            with(StatusCode::OK, kind, admin.telemetry.metrics())
+        }
+        "/" => text(StatusCode::OK, "VMware Event Router\n\n/stats\n/metrics\n/healthz\n/readyz"),
+        _ => text(StatusCode::NOT_FOUND, "there are /stats, /metrics, /healthz and /readyz"),
+    }
+}
+
+impl Admin {
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some((username, password)) = &self.auth else { return true };
+        let (Ok(username), Ok(password)) = (username.read(), password.read()) else { return false };
+        let expected = crate::http::basic_auth(username.expose(), password.expose());
+        let Some(given) = headers.get(header::AUTHORIZATION) else { return false };
+        // Digests, so that how long the comparison takes tells nothing of the password.
+        let digest = |value: &HeaderValue| {
+            let bytes = value.as_bytes();
+            let scheme = bytes.iter().position(|b| *b == b' ').unwrap_or(0);
+            let mut lower = bytes[..scheme].to_ascii_lowercase();
+            lower.extend_from_slice(&bytes[scheme..]);
+            digest::digest(&digest::SHA256, &lower)
+        };
+        digest(given).as_ref() == digest(&expected).as_ref()
+    }
+}
+
+fn with(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    with(status, "text/plain; charset=utf-8", format!("{body}\n"))
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
+    with(status, "application/json; charset=utf-8", format!("{body:#}\n"))
+}

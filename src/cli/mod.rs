@@ -1,0 +1,68 @@
+//! The command line: one file for each command.
+
+pub mod args;
+mod check;
+mod decode;
+pub mod logging;
+mod run;
+mod schema;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use args::{Args, Command, Stop};
+
+use crate::router::RouterConfig;
+
+/// All went well.
+pub const OK: u8 = 0;
+/// It failed.
+pub const FAILED: u8 = 1;
+/// The command line is wrong.
+pub const USAGE: u8 = 2;
+/// The configuration is wrong.
+pub const CONFIGURATION: u8 = 78;
+
+/// Does what the arguments say; they follow the program's name.
+#[must_use]
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::parse(args) {
+        Ok(args) => args,
+        Err(Stop::Help(text)) => return print(&text),
+        Err(Stop::Usage(text)) => {
+            complain(&text);
+            return USAGE.into();
+        }
+    };
+    logging::start(args.log);
+    match args.command {
+        Command::Run => run::run(&args.config),
+        Command::Check => check::run(&args.config),
+        Command::Decode(decode) => decode::run(&decode),
+        Command::Schema => schema::run(),
+    }
+}
+
+/// The configuration, or the exit code after its problems were told.
+fn configuration(path: &Path) -> Result<RouterConfig, ExitCode> {
+    RouterConfig::load(path).map_err(|problems| {
+        complain(&format!("{problems}\n"));
+        CONFIGURATION.into()
+    })
+}
+
+/// Prints to standard error; if nobody reads that, the exit code still tells.
+fn complain(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+/// Prints to standard output; a reader that went away is a failure, not a panic.
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => OK.into(),
+        Err(_) => FAILED.into(),
+    }
+}

@@ -1,0 +1,398 @@
+//! What one target is owed, in which order, and whether it answers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{FIRST_RETRY, MOST_RETRY, PROBES, ROOM_OPEN, SPAN};
+use crate::attempt::{Position, Reason, Target};
+use crate::backoff::Backoff;
+use crate::event::Event;
+use crate::telemetry::TargetStatus;
+
+/// Where an item stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Behind an older event of its entity.
+    Queued,
+    /// May be attempted.
+    Ready,
+    /// Being attempted.
+    InFlight,
+    /// Waits for its next attempt.
+    Waiting,
+    /// The target took it and will say how it went.
+    Accepted,
+    /// Being set aside.
+    GivenUp,
+}
+
+/// One event that the target is owed.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) event: Event,
+    /// Events of the same entity go one after the other; none goes at any time.
+    pub(super) entity: Option<u64>,
+    pub(super) stage: Stage,
+    /// Attempts that count.
+    pub(super) attempts: u32,
+    /// Attempts that the target was too busy for.
+    pub(super) busy: u32,
+    pub(super) first_attempt: Option<Instant>,
+    pub(super) not_before: Option<Instant>,
+    pub(super) last: Option<Reason>,
+}
+
+impl Item {
+    fn pristine(&self) -> bool {
+        self.first_attempt.is_none() && matches!(self.stage, Stage::Queued | Stage::Ready)
+    }
+}
+
+/// A lane: the front has passed what this target is owed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lane {
+    /// What the target wants at or below has been taken into the track, or is settled.
+    pub(super) read: Position,
+    /// The lane has reached the front: what comes after `read` is the front's again.
+    pub(super) merged: bool,
+}
+
+/// Whether the target answers.
+#[derive(Debug)]
+pub(super) enum Circuit {
+    Closed,
+    Open {
+        /// Answers to attempts that began before do not count.
+        since: Instant,
+        until: Instant,
+        probing: bool,
+        backoff: Backoff,
+    },
+}
+
+/// What one target is owed.
+pub(super) struct Track {
+    pub(super) target: Target,
+    pub(super) status: Arc<TargetStatus>,
+    /// In order; `None` for what is settled behind something that is not.
+    slots: VecDeque<(Position, Option<Item>)>,
+    owed: usize,
+    /// Those of them that wait behind an older event of their entity.
+    queued: usize,
+    bytes: usize,
+    /// Entities with an event on its way, and the places of those behind it.
+    entities: HashMap<u64, VecDeque<Position>>,
+    ready: VecDeque<Position>,
+    pub(super) in_flight: usize,
+    /// Attempts that the target is trusted with at once; halves when it is busy.
+    pub(super) trust: usize,
+    pub(super) circuit: Circuit,
+    pub(super) lane: Option<Lane>,
+    /// The target no longer exists.
+    pub(super) gone: bool,
+    /// It stands in the queue of those that could send.
+    pub(super) runnable: bool,
+}
+
+impl Track {
+    pub(super) fn new(target: Target, status: Arc<TargetStatus>, trust: usize) -> Self {
+        Self {
+            target,
+            status,
+            slots: VecDeque::new(),
+            owed: 0,
+            queued: 0,
+            bytes: 0,
+            entities: HashMap::new(),
+            ready: VecDeque::new(),
+            in_flight: 0,
+            trust,
+            circuit: Circuit::Closed,
+            lane: None,
+            gone: false,
+            runnable: false,
+        }
+    }
+
+    /// Events in hand.
+    pub(super) fn owed(&self) -> usize {
+        self.owed
+    }
+
+    /// Their bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether the lane may take more into the track. `roomy` tells whether all lanes together hold little.
+    pub(super) fn has_room(&self, roomy: bool) -> bool {
+        if self.slots.len() >= SPAN.events || self.bytes >= SPAN.bytes {
+            return false;
+        }
+        let little = self.owed < ROOM_OPEN.events && self.bytes < ROOM_OPEN.bytes;
+        // Several entities' events are at hand to probe with: a poison event's alone would pass for an outage.
+        little || (roomy && (!self.is_open() || self.owed - self.queued < PROBES))
+    }
+
+    /// Whether the front waits for the item at `position`.
+    fn is_fronts(&self, position: Position) -> bool {
+        self.lane.is_none_or(|lane| lane.merged && position > lane.read)
+    }
+
+    /// The target is owed one more event, newer than all before.
+    pub(super) fn push(&mut self, position: Position, event: Event, entity: Option<u64>) {
+        let stage = match entity {
+            None => Stage::Ready,
+            Some(entity) => match self.entities.entry(entity) {
+                std::collections::hash_map::Entry::Occupied(mut behind) => {
+                    behind.get_mut().push_back(position);
+                    Stage::Queued
+                }
+                std::collections::hash_map::Entry::Vacant(none) => {
+                    none.insert(VecDeque::new());
+                    Stage::Ready
+                }
+            },
+        };
+        if stage == Stage::Ready {
+            self.ready.push_back(position);
+        } else {
+            self.queued += 1;
+        }
+        self.owed += 1;
+        self.bytes += event.size();
+        let item =
+            Item { event, entity, stage, attempts: 0, busy: 0, first_attempt: None, not_before: None, last: None };
+        self.slots.push_back((position, Some(item)));
+    }
+
+    pub(super) fn item(&mut self, position: Position) -> Option<&mut Item> {
+        let at = self.slots.partition_point(|(place, _)| *place < position);
+        match self.slots.get_mut(at) {
+            Some((place, item)) if *place == position => item.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// The next event that may be attempted at `now`. One whose own wait is not
+    /// over comes back with the end of that wait, unless the target is probed:
+    /// then its turn counts and not its wait.
+    pub(super) fn next_ready(&mut self, now: Instant, probing: bool) -> Option<Result<Position, (Position, Instant)>> {
+        let position = self.ready.pop_front()?;
+        let item = self.item(position)?;
+        match item.not_before {
+            Some(then) if then > now && !probing => {
+                item.stage = Stage::Waiting;
+                Some(Err((position, then)))
+            }
+            _ => Some(Ok(position)),
+        }
+    }
+
+    /// The item may be attempted (again).
+    pub(super) fn make_ready(&mut self, position: Position) {
+        if let Some(item) = self.item(position) {
+            item.stage = Stage::Ready;
+            self.ready.push_back(position);
+        }
+    }
+
+    /// The item is to be the next one attempted after all.
+    pub(super) fn put_back(&mut self, position: Position) {
+        self.ready.push_front(position);
+    }
+
+    /// The next event of this entity may go.
+    pub(super) fn release(&mut self, entity: u64) {
+        let Some(behind) = self.entities.get_mut(&entity) else { return };
+        match behind.pop_front() {
+            Some(next) => {
+                self.queued -= 1;
+                self.make_ready(next);
+            }
+            None => {
+                self.entities.remove(&entity);
+            }
+        }
+    }
+
+    /// The item is done with. Tells whether the front waited for it.
+    pub(super) fn settle(&mut self, position: Position) -> Option<(Item, bool)> {
+        let at = self.slots.partition_point(|(place, _)| *place < position);
+        let (place, item) = self.slots.get_mut(at)?;
+        if *place != position {
+            return None;
+        }
+        let item = item.take()?;
+        self.owed -= 1;
+        self.bytes -= item.event.size();
+        let fronts = self.is_fronts(position);
+        while let Some((_, None)) = self.slots.front() {
+            self.slots.pop_front();
+        }
+        match item.entity {
+            Some(entity) if item.stage == Stage::Queued => {
+                self.queued -= 1;
+                if let Some(behind) = self.entities.get_mut(&entity) {
+                    behind.retain(|place| *place != position);
+                }
+            }
+            Some(entity) => self.release(entity),
+            None => {}
+        }
+        Some((item, fronts))
+    }
+
+    /// The places of everything owed that is not under way.
+    pub(super) fn idle(&self) -> Vec<Position> {
+        let idle = |item: &Item| !matches!(item.stage, Stage::InFlight | Stage::GivenUp);
+        self.slots.iter().filter(|(_, item)| item.as_ref().is_some_and(idle)).map(|(position, _)| *position).collect()
+    }
+
+    /// The lane is owed everything above this.
+    pub(super) fn settled_through(&self, lane: Lane) -> Position {
+        match self.slots.iter().find(|(_, item)| item.is_some()) {
+            Some((position, _)) if *position <= lane.read => Position(position.0 - 1),
+            _ => lane.read,
+        }
+    }
+
+    /// Gives the target a lane of its own. `read` is how far the front has read.
+    /// Returns the places that the front need not wait for any more.
+    pub(super) fn open_lane(&mut self, read: Position) -> Vec<Position> {
+        let before = match self.lane {
+            Some(Lane { merged: false, .. }) => return Vec::new(),
+            Some(lane) => lane.read,
+            None => Position(0),
+        };
+        let passed = self.slots.iter().filter(|(position, item)| item.is_some() && *position > before);
+        let passed = passed.map(|(position, _)| *position).collect();
+        if self.lane.is_none() {
+            self.status.lane(true);
+        }
+        self.lane = Some(Lane { read, merged: false });
+        passed
+    }
+
+    /// Forgets what was never tried and exceeds the room of a target that does
+    /// not answer: its lane will read it again.
+    pub(super) fn shed(&mut self) {
+        let Some(lane) = &mut self.lane else { return };
+        if lane.merged {
+            return;
+        }
+        let mut events = 0;
+        let mut heads = 0;
+        let mut bytes = 0;
+        let mut keep = 0;
+        for (at, (_, item)) in self.slots.iter().enumerate() {
+            let within = match item {
+                Some(item) => {
+                    events += 1;
+                    bytes += item.event.size();
+                    heads += usize::from(item.stage != Stage::Queued);
+                    let little = events == 1 || (events <= ROOM_OPEN.events && bytes <= ROOM_OPEN.bytes);
+                    // What was settled or tried must not be read again.
+                    little || !item.pristine() || (item.stage == Stage::Ready && heads <= PROBES)
+                }
+                None => true,
+            };
+            if within {
+                keep = at + 1;
+            }
+        }
+        if keep == self.slots.len() {
+            return;
+        }
+        for (_, item) in self.slots.drain(keep..).rev() {
+            let Some(item) = item else { continue };
+            self.owed -= 1;
+            self.queued -= usize::from(item.stage == Stage::Queued);
+            self.bytes -= item.event.size();
+            if let Some(entity) = item.entity
+                && let Some(behind) = self.entities.get_mut(&entity)
+                && (item.stage == Stage::Ready || behind.pop_back().is_none())
+            {
+                self.entities.remove(&entity);
+            }
+        }
+        if let Some((last, _)) = self.slots.back() {
+            lane.read = *last;
+        }
+        let last = lane.read;
+        self.ready.retain(|position| *position <= last);
+    }
+
+    /// Dissolves a lane that has reached the front once all that it owed is settled.
+    pub(super) fn dissolve(&mut self) {
+        if let Some(lane) = self.lane
+            && lane.merged
+            && self.slots.iter().find(|(_, item)| item.is_some()).is_none_or(|(position, _)| *position > lane.read)
+        {
+            self.lane = None;
+            self.status.lane(false);
+        }
+    }
+
+    /// The target is busy. Returns when it will be probed, if that is news.
+    pub(super) fn busy(
+        &mut self,
+        began: Instant,
+        now: Instant,
+        after: Option<Duration>,
+        why: &Reason,
+    ) -> Option<Instant> {
+        self.trust = (self.trust / 2).max(1);
+        match &mut self.circuit {
+            Circuit::Open { since, until, probing, backoff } => {
+                if began < *since {
+                    // One of those that were under way when it opened: says nothing new, but may ask for a longer wait.
+                    let asked = after.map(|after| now + after)?;
+                    if asked > *until && !*probing {
+                        *until = asked;
+                        return Some(asked);
+                    }
+                    return None;
+                }
+                *probing = false;
+                *until = now + after.unwrap_or_else(|| backoff.next());
+                Some(*until)
+            }
+            Circuit::Closed => {
+                let mut backoff = Backoff::new(FIRST_RETRY, MOST_RETRY);
+                let until = now + after.unwrap_or_else(|| backoff.next());
+                self.circuit = Circuit::Open { since: now, until, probing: false, backoff };
+                self.status.circuit_opened(why);
+                Some(until)
+            }
+        }
+    }
+
+    /// The target answered an attempt that began at `began`.
+    pub(super) fn answered(&mut self, began: Instant, most: usize) {
+        self.trust = (self.trust + 1).min(most);
+        if let Circuit::Open { since, .. } = &self.circuit
+            && began >= *since
+        {
+            self.circuit = Circuit::Closed;
+            self.status.circuit_closed();
+        }
+    }
+
+    /// Whether the circuit is open.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.circuit, Circuit::Open { .. })
+    }
+
+    /// Nothing is owed and nothing under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.owed == 0 && self.in_flight == 0 && self.lane.is_none()
+    }
+}

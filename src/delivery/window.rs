@@ -1,0 +1,109 @@
+//! The front: which of the entries read are still open.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use crate::attempt::Position;
+
+/// An entry that was read.
+#[derive(Debug)]
+struct Open {
+    position: Position,
+    /// How many targets the front waits for.
+    targets: u32,
+    bytes: usize,
+    read_at: Instant,
+}
+
+/// The entries between the front and the reading place.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    open: VecDeque<Open>,
+    bytes: usize,
+    read: Position,
+}
+
+impl Window {
+    pub(super) fn new(front: Position) -> Self {
+        Self { open: VecDeque::new(), bytes: 0, read: front }
+    }
+
+    /// Everything at or below is settled, or owed by a lane.
+    pub(super) fn front(&self) -> Position {
+        match self.open.front() {
+            Some(oldest) => Position(oldest.position.0 - 1),
+            None => self.read,
+        }
+    }
+
+    /// The newest entry that was read.
+    pub(super) fn read(&self) -> Position {
+        self.read
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When the oldest open entry was read.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.open.front().map(|oldest| oldest.read_at)
+    }
+
+    /// An entry was read that so many targets want.
+    pub(super) fn push(&mut self, position: Position, targets: u32, bytes: usize, read_at: Instant) {
+        self.read = position;
+        if targets > 0 || !self.open.is_empty() {
+            self.open.push_back(Open { position, targets, bytes, read_at });
+            self.bytes += bytes;
+        }
+    }
+
+    /// One target of an entry is done with it, or owes it by its lane from now on.
+    pub(super) fn settle(&mut self, position: Position) {
+        let at = self.open.partition_point(|open| open.position < position);
+        if let Some(open) = self.open.get_mut(at)
+            && open.position == position
+        {
+            open.targets = open.targets.saturating_sub(1);
+        }
+        while let Some(Open { targets: 0, bytes, .. }) = self.open.front() {
+            self.bytes -= bytes;
+            self.open.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_front_passes_what_is_settled_and_no_more() {
+        let now = Instant::now();
+        let mut window = Window::new(Position(10));
+        assert_eq!(window.front(), Position(10));
+        window.push(Position(11), 0, 1, now);
+        assert_eq!((window.front(), window.len()), (Position(11), 0), "what nobody wants is passed at once");
+        window.push(Position(14), 2, 5, now);
+        window.push(Position(15), 0, 5, now);
+        window.push(Position(16), 1, 5, now);
+        assert_eq!((window.front(), window.bytes()), (Position(13), 15));
+        window.settle(Position(16));
+        window.settle(Position(14));
+        assert_eq!(window.front(), Position(13), "one of its two targets is still open");
+        window.settle(Position(14));
+        assert_eq!((window.front(), window.bytes(), window.len()), (Position(16), 0, 0));
+        window.settle(Position(14));
+        assert_eq!(window.front(), Position(16));
+    }
+}

@@ -1,0 +1,241 @@
+//! Starts everything, watches it, and drains it.
+
+mod config;
+#[cfg(test)]
+mod config_tests;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, info, warn};
+
+pub use config::{PROVIDERS, RouterConfig};
+
+use crate::admin::{Admin, Callbacks, Figures, Server};
+use crate::backoff::Backoff;
+use crate::delivery::{Delivery, Options, Settler};
+use crate::journal::memory::MemoryJournal;
+use crate::journal::{self, Appender, Begin, Journal, JournalError};
+use crate::processor::{self, Processor};
+use crate::stream::{self, EventStream};
+use crate::telemetry::{ProcessorStatus, StreamStatus, Telemetry};
+
+/// How long a shutdown may take.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// The waits between starts of what ended by itself.
+const RESTART: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+
+/// Why the router cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RouterError {
+    /// The metrics server cannot listen.
+    #[error("the metrics server cannot listen on {address}: {error}; free the address or configure another one")]
+    Bind {
+        /// The configured address.
+        address: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Where each processor's late outcomes go at present.
+type Settlers = Arc<Mutex<HashMap<Arc<str>, Settler>>>;
+
+/// A router that has been built and does nothing yet.
+pub struct Router {
+    telemetry: Arc<Telemetry>,
+    journal: Arc<dyn Journal>,
+    streams: Vec<(Box<dyn EventStream>, Arc<StreamStatus>)>,
+    processors: Vec<(Arc<dyn Processor>, Arc<ProcessorStatus>, Options)>,
+    metrics: crate::admin::config::Config,
+}
+
+impl Router {
+    /// Builds all components; connects to nothing.
+    #[must_use]
+    pub fn new(config: RouterConfig) -> Self {
+        let telemetry = Arc::new(Telemetry::new());
+        let journal: Arc<dyn Journal> = match config.journal {
+            journal::config::Config::Memory { max_bytes } => Arc::new(MemoryJournal::new(max_bytes)),
+        };
+        let streams = config.streams.into_iter().map(|config| {
+            let status = telemetry.stream(config.name(), config.provider(), config.address());
+            (stream::build(config), status)
+        });
+        let streams = streams.collect();
+        let key = journal.signing_key();
+        let processors = config.processors.into_iter().map(|config| {
+            let status = telemetry.processor(config.name(), config.provider(), config.address());
+            let options = config.delivery().clone();
+            (processor::build(config, Arc::clone(&status), &key), status, options)
+        });
+        let processors = processors.collect();
+        Self { telemetry, journal, streams, processors, metrics: config.metrics }
+    }
+
+    /// Runs until stopped, then drains: streams finish the append under way,
+    /// deliveries the attempts, then the journal closes and the metrics server last.
+    ///
+    /// # Errors
+    /// The metrics server cannot listen, or the journal cannot be used.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RouterError> {
+        let Self { telemetry, journal, streams, processors, metrics } = self;
+        telemetry.collect(Figures { started: telemetry.started, journal: Arc::clone(&journal) });
+
+        // Cursors are durable before streams start, so that nothing passes a new processor by.
+        for (_, status, _) in &processors {
+            journal.cursor(&status.name, Begin::End).await?;
+        }
+
+        let settlers: Settlers = Settlers::default();
+        let callbacks = processors
+            .iter()
+            .map(|(processor, status, _)| (Arc::<str>::from(status.name.as_str()), Arc::clone(processor)));
+        let admin = Admin {
+            telemetry: Arc::clone(&telemetry),
+            journal: Arc::clone(&journal),
+            auth: metrics.auth,
+            callbacks: Box::new(Late { processors: callbacks.collect(), settlers: Arc::clone(&settlers) }),
+        };
+        let server = Server::bind(&metrics.address, admin)
+            .await
+            .map_err(|error| RouterError::Bind { address: metrics.address, error })?;
+        let (admin_stop, admin_tasks) = (CancellationToken::new(), TaskTracker::new());
+        admin_tasks.spawn(server.run(admin_stop.clone()));
+        admin_tasks.close();
+
+        let (delivery_stop, delivery_tasks) = (CancellationToken::new(), TaskTracker::new());
+        for (processor, status, options) in processors {
+            let (keeper, stop) = (Arc::clone(&processor), delivery_stop.clone());
+            delivery_tasks.spawn(async move { keeper.run(stop).await });
+            let (journal, settlers, stop) = (Arc::clone(&journal), Arc::clone(&settlers), delivery_stop.clone());
+            delivery_tasks.spawn(deliver(processor, status, options, journal, settlers, stop));
+        }
+        delivery_tasks.close();
+
+        let stream_tasks = TaskTracker::new();
+        for (stream, status) in streams {
+            let name = Arc::from(status.name.as_str());
+            let out = Appender::new(Arc::clone(&journal), name, status, stop.clone());
+            stream_tasks.spawn(read(stream, out));
+        }
+        stream_tasks.close();
+
+        stop.cancelled().await;
+        info!("shutting down");
+        let deadline = Instant::now() + GRACE;
+        drain("streams", &stream_tasks, deadline).await;
+        delivery_stop.cancel();
+        drain("deliveries", &delivery_tasks, deadline).await;
+        let kept = journal.stats();
+        journal.close().await?;
+        admin_stop.cancel();
+        drain("metrics server", &admin_tasks, deadline).await;
+        if kept.engine == "memory" && kept.events > 0 {
+            let waiting = kept.pinned_by.unwrap_or_default();
+            warn!(
+                events = kept.events,
+                waiting, "undelivered events end with the process, since the journal is in memory"
+            );
+        }
+        Ok(())
+    }
+}
+
+async fn drain(what: &str, tasks: &TaskTracker, deadline: Instant) {
+    if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
+        warn!("{what} did not end in time; what was under way is repeated after the next start");
+    }
+}
+
+/// Runs a stream, again and again, until it is stopped.
+async fn read(mut stream: Box<dyn EventStream>, out: Appender) {
+    let mut backoff = RESTART;
+    loop {
+        let began = Instant::now();
+        let ended = stream.run(&out).await;
+        if out.stop().is_cancelled() {
+            break;
+        }
+        if began.elapsed() > GRACE {
+            backoff.reset();
+        }
+        let why = ended.err().map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
+        out.status().waiting("ended", &why);
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next()) => {}
+            () = out.stop().cancelled() => break,
+        }
+    }
+}
+
+/// Runs a processor's delivery, again and again, until it is stopped.
+async fn deliver(
+    processor: Arc<dyn Processor>,
+    status: Arc<ProcessorStatus>,
+    options: Options,
+    journal: Arc<dyn Journal>,
+    settlers: Settlers,
+    stop: CancellationToken,
+) {
+    let mut backoff = RESTART;
+    while !stop.is_cancelled() {
+        let began = Instant::now();
+        let ended = match journal.cursor(&status.name, Begin::End).await {
+            Ok(cursor) => {
+                let (mut delivery, settler) = Delivery::new(
+                    Arc::clone(&processor),
+                    Arc::clone(&status),
+                    cursor,
+                    journal.dead_letters(),
+                    options.clone(),
+                );
+                let name = Arc::from(status.name.as_str());
+                settlers.lock().unwrap_or_else(PoisonError::into_inner).insert(name, settler);
+                delivery.run(&stop).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            if began.elapsed() > GRACE {
+                backoff.reset();
+            }
+            error!(processor = status.name, %error, "delivery waits for the journal");
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next()) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// Hands what functions say of accepted events to the delivery that waits for it.
+struct Late {
+    processors: Vec<(Arc<str>, Arc<dyn Processor>)>,
+    settlers: Settlers,
+}
+
+#[async_trait]
+impl Callbacks for Late {
+    async fn take(&self, query: &str, headers: &HeaderMap, body: &[u8]) -> StatusCode {
+        for (name, processor) in &self.processors {
+            let Some(late) = processor.callback(query, headers, body).await else { continue };
+            let settlers = self.settlers.lock().unwrap_or_else(PoisonError::into_inner);
+            let settled = settlers.get(name).is_some_and(|settler| settler.settle(late).is_ok());
+            return if settled { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        }
+        debug!("a callback that this router did not sign");
+        StatusCode::FORBIDDEN
+    }
+}
