@@ -57,7 +57,6 @@ pub(crate) fn timing() -> Timing {
 
 /// A running stream.
 pub(crate) struct Running {
-    pub(crate) journal: Arc<dyn Journal>,
     pub(crate) status: Arc<StreamStatus>,
     pub(crate) telemetry: Arc<Telemetry>,
     cursor: Arc<dyn Cursor>,
@@ -83,14 +82,13 @@ impl Running {
         let cursor = journal.cursor("test", Begin::End).await.unwrap();
         let read = cursor.newest();
         let stop = CancellationToken::new();
-        let out =
-            Appender::new(Arc::clone(&journal), Arc::clone(&config.name), Arc::clone(&status), stop.clone());
+        let out = Appender::new(Arc::clone(&journal), Arc::clone(&config.name), Arc::clone(&status), stop.clone());
         let mut stream = VCenter::with_timing(config, timing);
         let task = tokio::spawn(async move {
             let end = stream.run(&out).await;
             (stream, end)
         });
-        Self { journal, status, telemetry, cursor, read, stop, task, events: Vec::new() }
+        Self { status, telemetry, cursor, read, stop, task, events: Vec::new() }
     }
 
     /// Reads events from the journal until there is one that `last` accepts; it must come.
