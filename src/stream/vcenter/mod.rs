@@ -3,9 +3,11 @@
 //! It never ends on its own: whatever vCenter or the network does, it waits, logs in again if it must, and goes on
 //! from the checkpoint. `docs/vcenter.md` says what it promises and how it reads.
 
+mod care;
 mod check;
 mod collector;
 pub mod config;
+mod idle;
 mod look;
 mod page;
 mod place;
@@ -27,9 +29,10 @@ pub use config::{BeginAt, Config, PROVIDER};
 pub(crate) use page::PageReader;
 pub use timing::Timing;
 
+use self::care::Care;
 use self::place::{Clock, Place, Wanted};
 use self::session::{Session, greet};
-use self::tail::{Care, End, Tail, Trouble};
+use self::tail::{End, Tail, Trouble};
 use self::wire::{CallError, Wire};
 use super::{EventStream, StreamError};
 use crate::backoff::Backoff;

@@ -387,7 +387,10 @@ async fn answer(
 
 /// The version is the length of the history that the client knows.
 async fn wait(state: &Mutex<State>, changed: &Notify, cookie: &str, body: &str) -> Response<Full<Bytes>> {
-    let known: Option<usize> = between(body, "<version>", "</version>").and_then(|version| version.parse().ok());
+    let known = between(body, "<version>", "</version>").unwrap();
+    let Ok(known) = (if known.is_empty() { Ok(None) } else { known.parse::<usize>().map(Some) }) else {
+        return fault("InvalidCollectorVersion");
+    };
     let seconds: u64 = between(body, "<maxWaitSeconds>", "</maxWaitSeconds>").unwrap().parse().unwrap();
     let news = async {
         loop {
