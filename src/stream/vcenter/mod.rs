@@ -185,11 +185,8 @@ impl VCenter {
         let (session, now) = session?;
         let clock = Clock::new(now);
         // What an earlier attempt left behind counts against the number of collectors that vCenter allows.
-        if let Err(error) = session.destroy_owned().await {
-            if error.session_gone() {
-                self.session = None;
-            }
-            return Err(error.into());
+        if let Err(error) = finish_soon(&stop, session.destroy_owned()).await.ok_or(Stop::Ended)? {
+            return Err(self.lost(error));
         }
         let instance = session.content.instance_uuid();
         let begin = match self.config.begin {
@@ -211,7 +208,7 @@ impl VCenter {
             out.append(Vec::new(), Some(delta)).await?;
         }
         if !opened
-            && let Some(days) = session.days_kept().await
+            && let Some(days) = finish_soon(&stop, session.days_kept()).await.ok_or(Stop::Ended)?
             && let Some((from, to)) = place.expired(days)
         {
             let why = format!("the router was away for longer than the {days} days for which vCenter keeps events");
@@ -229,7 +226,7 @@ impl VCenter {
             match end {
                 Ok(End::Stopped) => return Err(Stop::Ended),
                 Ok(End::Again) => {
-                    if let Err(error) = session.destroy_owned().await {
+                    if let Err(error) = finish_soon(&stop, session.destroy_owned()).await.ok_or(Stop::Ended)? {
                         return Err(self.lost(error));
                     }
                 }
