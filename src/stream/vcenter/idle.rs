@@ -51,7 +51,7 @@ impl Tail<'_> {
         let stop = self.out.stop().clone();
         // A server that takes its time to answer is asked less often.
         let again = Instant::now() + self.pause.max(self.round_trip).min(self.timing.poll);
-        self.pause = (self.pause * 2).min(self.timing.poll);
+        self.pause = (self.pause * 3 / 2).min(self.timing.poll);
         loop {
             if self.look.is_none() && self.plan.due(self.timing.look_back) <= Instant::now() {
                 self.begin_look().await?;
