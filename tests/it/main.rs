@@ -8,4 +8,5 @@ mod command_line;
 mod gateway;
 mod openfaas;
 mod oracle;
+mod router;
 mod vcenter;

@@ -155,7 +155,10 @@ impl FaultSoap {
                         answer(Arc::clone(&state), Arc::clone(&changed), request)
                     });
                     // The client may go away at any time.
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await
+                        .ok();
                 });
             }
         });
@@ -217,9 +220,13 @@ impl State {
     }
 
     fn handle(&mut self, method: &str, cookie: &str, body: &str) -> Result<Response<Full<Bytes>>, &'static str> {
-        let this = between(body, "<_this type=\"", "</_this>").and_then(|this| this.split_once("\">")).unwrap_or_default().1;
-        let respond = |inside: &str| soap(200, &format!("<{method}Response xmlns=\"urn:vim25\">{inside}</{method}Response>"));
-        if !matches!(method, "RetrieveServiceContent" | "Login") && !self.sessions.iter().any(|session| session == cookie) {
+        let this =
+            between(body, "<_this type=\"", "</_this>").and_then(|this| this.split_once("\">")).unwrap_or_default().1;
+        let respond =
+            |inside: &str| soap(200, &format!("<{method}Response xmlns=\"urn:vim25\">{inside}</{method}Response>"));
+        if !matches!(method, "RetrieveServiceContent" | "Login")
+            && !self.sessions.iter().any(|session| session == cookie)
+        {
             return Err("NotAuthenticated");
         }
         self.next += 1;
@@ -230,15 +237,20 @@ impl State {
             )),
             "Login" => {
                 let password = self.password.clone().unwrap_or_else(|| PASSWORD.to_owned());
-                let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+                let escaped = |text: &str| {
+                    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+                };
                 let right = between(body, "<userName>", "</userName>") == Some(&*escaped(USER))
                     && between(body, "<password>", "</password>") == Some(&*escaped(&password));
                 if !right {
                     return Err("InvalidLogin");
                 }
                 let session = format!("vmware_soap_session=\"{number:040x}\"");
-                let mut response = respond(&format!("<returnval><key>key-{number}</key><userName>u</userName></returnval>"));
-                response.headers_mut().insert("set-cookie", format!("{session}; Path=/; HttpOnly; Secure;").parse().unwrap());
+                let mut response =
+                    respond(&format!("<returnval><key>key-{number}</key><userName>u</userName></returnval>"));
+                response
+                    .headers_mut()
+                    .insert("set-cookie", format!("{session}; Path=/; HttpOnly; Secure;").parse().unwrap());
                 self.sessions.push(session);
                 response
             }
@@ -253,25 +265,41 @@ impl State {
             "QueryOptions" => {
                 let Some(days) = self.max_age else { return Err("NoPermission") };
                 let value = if body.contains("event.maxAgeEnabled") { "true".to_owned() } else { days.to_string() };
-                respond(&format!(r#"<returnval xsi:type="OptionValue"><key>k</key><value xsi:type="xsd:string">{value}</value></returnval>"#))
+                respond(&format!(
+                    r#"<returnval xsi:type="OptionValue"><key>k</key><value xsi:type="xsd:string">{value}</value></returnval>"#
+                ))
             }
             "RetrievePropertiesEx" => {
-                let set = self.latest.map(|latest| format!("<propSet><name>latestEvent</name>{}</propSet>", event_xml("val", latest)));
-                respond(&format!(r#"<returnval><objects><obj type="EventManager">em</obj>{}</objects></returnval>"#, set.unwrap_or_default()))
+                let set = self
+                    .latest
+                    .map(|latest| format!("<propSet><name>latestEvent</name>{}</propSet>", event_xml("val", latest)));
+                respond(&format!(
+                    r#"<returnval><objects><obj type="EventManager">em</obj>{}</objects></returnval>"#,
+                    set.unwrap_or_default()
+                ))
             }
             "HasPrivilegeOnEntities" => {
                 let privileges = body.split("<privId>").skip(1).filter_map(|part| part.split('<').next());
                 let granted = privileges.map(|id| {
                     let granted = !self.lacking.contains(&id);
-                    format!("<privAvailability><privId>{id}</privId><isGranted>{granted}</isGranted></privAvailability>")
+                    format!(
+                        "<privAvailability><privId>{id}</privId><isGranted>{granted}</isGranted></privAvailability>"
+                    )
                 });
-                respond(&format!(r#"<returnval><entity type="Folder">group-d1</entity>{}</returnval>"#, granted.collect::<String>()))
+                respond(&format!(
+                    r#"<returnval><entity type="Folder">group-d1</entity>{}</returnval>"#,
+                    granted.collect::<String>()
+                ))
             }
             "CreateCollectorForEvents" => {
                 if self.collectors.len() >= self.most_collectors {
                     return Err("InvalidState");
                 }
-                let begin = between(body, "<beginTime>", "</beginTime>").unwrap().parse::<jiff::Timestamp>().unwrap().as_microsecond();
+                let begin = between(body, "<beginTime>", "</beginTime>")
+                    .unwrap()
+                    .parse::<jiff::Timestamp>()
+                    .unwrap()
+                    .as_microsecond();
                 self.wanted.push(between(body, "<filter>", "</filter>").unwrap().to_owned());
                 let queue = (0..self.history.len()).filter(|i| self.history[*i].created >= begin).collect();
                 let name = format!("collector-{number}");
@@ -320,7 +348,8 @@ async fn answer(
     let body = String::from_utf8(body.to_vec()).unwrap();
     if head.uri.path().ends_with("vimServiceVersions.xml") {
         let versions = lock().versions;
-        let text = format!("<namespaces version=\"1.0\"><namespace><name>urn:vim25</name>{versions}</namespace></namespaces>");
+        let text =
+            format!("<namespaces version=\"1.0\"><namespace><name>urn:vim25</name>{versions}</namespace></namespaces>");
         return Ok(Response::builder().header("content-type", "text/xml").body(text.into()).unwrap());
     }
     let method = between(&body, "<soapenv:Body><", " ").unwrap().to_owned();

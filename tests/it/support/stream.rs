@@ -83,8 +83,7 @@ impl Running {
         let cursor = journal.cursor("test", Begin::End).await.unwrap();
         let read = cursor.newest();
         let stop = CancellationToken::new();
-        let out =
-            Appender::new(Arc::clone(&journal), Arc::clone(&config.name), Arc::clone(&status), stop.clone());
+        let out = Appender::new(Arc::clone(&journal), Arc::clone(&config.name), Arc::clone(&status), stop.clone());
         let mut stream = VCenter::with_timing(config, timing);
         let task = tokio::spawn(async move {
             let end = stream.run(&out).await;

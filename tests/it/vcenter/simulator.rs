@@ -64,7 +64,17 @@ async fn what_happens_to_virtual_machines_arrives_as_govc_shows_it() {
     running.streaming().await;
     for command in [
         &["vm.power", "-off", "DC0_H0_VM0"][..],
-        &["vm.clone", "-vm", "DC0_H0_VM0", "-on=false", "-pool", "/DC0/host/DC0_H0/Resources", "-ds", "LocalDS_0", "twin"],
+        &[
+            "vm.clone",
+            "-vm",
+            "DC0_H0_VM0",
+            "-on=false",
+            "-pool",
+            "/DC0/host/DC0_H0/Resources",
+            "-ds",
+            "LocalDS_0",
+            "twin",
+        ],
         &["vm.power", "-on", "twin"],
         &["vm.power", "-suspend", "twin"],
         &["vm.destroy", "twin"],
@@ -134,8 +144,7 @@ async fn killed_simulators_and_ended_sessions_lose_nothing_that_the_simulator_st
             for session in ours {
                 let key = session["key"].as_str().unwrap().to_owned();
                 let url = vcsim.url.clone();
-                let done =
-                    tokio::task::spawn_blocking(move || crate::support::govc::govc(&url, &["session.rm", &key]));
+                let done = tokio::task::spawn_blocking(move || crate::support::govc::govc(&url, &["session.rm", &key]));
                 done.await.unwrap();
             }
             assert!(all || round > 0, "the router's session is known by its user agent");
@@ -160,10 +169,8 @@ async fn killed_simulators_and_ended_sessions_lose_nothing_that_the_simulator_st
     assert!(running.status.reconnects_total() >= 5, "{}", running.status.reconnects_total());
     let events = running.stop().await;
     assert_no_twins(&events);
-    let read: HashSet<(i32, String)> = events
-        .iter()
-        .filter_map(|event| Some((event.key()?, event.time().to_owned())))
-        .collect();
+    let read: HashSet<(i32, String)> =
+        events.iter().filter_map(|event| Some((event.key()?, event.time().to_owned()))).collect();
     let missing: Vec<_> = has.iter().filter(|event| !read.contains(*event)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
