@@ -310,7 +310,19 @@ impl<'s, 'a> Careful<'s, 'a> {
                 self.object(self.plans.get(of), nodes, depth + 1, keep);
                 Ok(())
             }
-            kind => self.scalar(last, Scalar::Of(kind)),
+            Kind::ByteArray if self.plans.modern => {
+                let mut bytes = Vec::with_capacity(nodes.len());
+                for node in nodes {
+                    match self.nodes[*node].text.trim().parse::<i16>() {
+                        // xsd:byte is signed, but some servers write it as if it were not.
+                        Ok(byte @ -128..=255) => bytes.push(byte.to_le_bytes()[0]),
+                        _ => return Err(self.wrong(*node, "not a byte")),
+                    }
+                }
+                json::bytes(self.out, &bytes);
+                Ok(())
+            }
+            kind => self.scalar(last, Scalar::field(kind, self.plans)),
         }
     }
 
@@ -322,7 +334,7 @@ impl<'s, 'a> Careful<'s, 'a> {
     fn reference(&mut self, nodes: &[usize]) -> Result<(), LeftOut> {
         let all = self.nodes;
         let of = nodes.iter().rev().find_map(|n| all[*n].of.as_deref()).unwrap_or("");
-        let guid = nodes.iter().rev().find_map(|n| all[*n].guid.as_deref()).filter(|_| self.plans.keeps_guid);
+        let guid = nodes.iter().rev().find_map(|n| all[*n].guid.as_deref()).filter(|_| self.plans.modern);
         let value = nodes.last().map_or("", |n| &*all[*n].text);
         self.facts.reference(of, value);
         reference(self.out, of, value, guid);

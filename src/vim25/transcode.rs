@@ -159,10 +159,24 @@ pub(super) enum Named<'p> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scalar {
     Of(Kind),
-    /// xsd:byte of an anyType is signed, unlike that of a field.
+    /// xsd:byte of an anyType is signed, unlike that of a field up to 7.0.
     SignedByte,
     /// xsd:unsignedByte and so on: so many bits.
     Unsigned(u32),
+    /// Binary that is shown as it is on the wire, instead of encoded once more.
+    Base64,
+}
+
+impl Scalar {
+    /// How a field of this kind is written in the plans' shape.
+    #[inline]
+    pub(super) fn field(kind: Kind, plans: &Plans) -> Self {
+        match kind {
+            Kind::Bytes if plans.modern => Self::Base64,
+            Kind::Byte if plans.modern => Self::SignedByte,
+            kind => Self::Of(kind),
+        }
+    }
 }
 
 /// Resolves an `xsi:type` as govmomi does: exact names, or ones behind the literal prefix `vim25:`.
@@ -182,7 +196,7 @@ pub(super) fn named<'p>(plans: &'p Plans, name: &str) -> Named<'p> {
             "float" => Scalar::Of(Kind::Float),
             "double" => Scalar::Of(Kind::Double),
             "dateTime" => Scalar::Of(Kind::Time),
-            "base64Binary" => Scalar::Of(Kind::Bytes),
+            "base64Binary" => Scalar::field(Kind::Bytes, plans),
             _ => return Named::Unknown,
         };
         return Named::Scalar(scalar);
@@ -218,8 +232,9 @@ pub(super) fn scalar(out: &mut Vec<u8>, what: Scalar, text: &str) -> Result<(), 
         Scalar::Of(Kind::Float) => json::float(out, text),
         Scalar::Of(Kind::Double) => json::double(out, text),
         Scalar::Of(Kind::Time) => json::time(out, text).map(drop),
-        Scalar::Of(Kind::Bytes) => {
-            json::bytes(out, text);
+        Scalar::Base64 => json::base64(out, text),
+        Scalar::Of(Kind::Bytes | Kind::ByteArray) => {
+            json::bytes(out, text.as_bytes());
             Ok(())
         }
         Scalar::Of(Kind::Text | Kind::Any | Kind::Reference | Kind::Object) => {
@@ -535,7 +550,7 @@ impl<'s> Straight<'s, '_> {
     #[inline]
     fn glance(&mut self, plan: &Plan, step: &Step, array: bool, depth: u32) -> Result<bool, Stop> {
         match step.kind {
-            Kind::Object | Kind::Any | Kind::Bytes => return Ok(false),
+            Kind::Object | Kind::Any | Kind::Bytes | Kind::ByteArray => return Ok(false),
             Kind::Reference => {
                 let Some((of, value)) = self.reader.typed_leaf(step.name) else { return Ok(false) };
                 self.key(plan, step, array);
@@ -568,7 +583,7 @@ impl<'s> Straight<'s, '_> {
         if depth == 0 && step.role != Role::None {
             self.told(step.role, text)?;
         } else {
-            scalar(self.out, Scalar::Of(step.kind), text)?;
+            scalar(self.out, Scalar::field(step.kind, self.plans), text)?;
         }
         self.out.push(b',');
         Ok(true)
@@ -651,7 +666,9 @@ impl<'s> Straight<'s, '_> {
                     Named::Unknown => self.nothing(),
                 }
             }
-            kind => self.scalar(Scalar::Of(kind)),
+            // One value told in several elements.
+            Kind::ByteArray if self.plans.modern => Err(Stop::Careful),
+            kind => self.scalar(Scalar::field(kind, self.plans)),
         }
     }
 
@@ -687,7 +704,7 @@ impl<'s> Straight<'s, '_> {
 
     fn reference(&mut self) -> Result<(), Stop> {
         let of = self.reader.reference_type().unwrap_or_default();
-        let guid = if self.plans.keeps_guid { self.reader.attribute("serverGuid") } else { None };
+        let guid = if self.plans.modern { self.reader.attribute("serverGuid") } else { None };
         let value = self.reader.text_of_element()?;
         self.facts.reference(&of, &value);
         reference(self.out, &of, &value, guid.as_deref());
