@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use super::json;
 use super::plan::{Plan, Plans, Role, Step, close, end, key};
 use super::schema::{Kind, is_a};
-use super::transcode::{Facts, MAX_DEPTH, Named, Scalar, named, reference, scalar};
+use super::transcode::{Facts, MAX_DEPTH};
+use super::value::{Named, Scalar, named, reference, scalar};
 use super::xml::{Reader, Token, XSI, XmlError};
 
 /// An element of an event.

@@ -4,7 +4,9 @@ mod careful;
 mod json;
 mod plan;
 mod schema;
+mod straight;
 mod transcode;
+mod value;
 pub mod xml;
 
 pub use schema::{Shape, UnknownShape};
