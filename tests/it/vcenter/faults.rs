@@ -179,8 +179,12 @@ async fn whatever_a_call_gets_the_stream_comes_back() {
     };
     let mut running = streaming(&fake, short).await;
     let mut key = 0;
-    for reply in [html, garbage, empty, || Reply::Hang, || Reply::Fault("NotAuthenticated"), || Reply::Fault("InvalidState")] {
-        for method in ["ReadNextEvents", "CreateCollectorForEvents", "CreateFilter", "CurrentTime", "Login", "WaitForUpdatesEx"] {
+    for reply in
+        [html, garbage, empty, || Reply::Hang, || Reply::Fault("NotAuthenticated"), || Reply::Fault("InvalidState")]
+    {
+        for method in
+            ["ReadNextEvents", "CreateCollectorForEvents", "CreateFilter", "CurrentTime", "Login", "WaitForUpdatesEx"]
+        {
             fake.script(method, reply());
             // Sessions end, so that logging in and creating a collector have their turn.
             fake.end_sessions();
@@ -202,7 +206,9 @@ async fn trouble_with_the_network_costs_no_new_login() {
     let mut running = streaming(&fake, timing()).await;
     for key in 1..=5_i32 {
         fake.script("ReadNextEvents", Reply::Raw { status: 502, kind: "text/html", body: Vec::new() });
-        running.state("the session is tried again", |status| status.errors_total() >= u64::from(key.unsigned_abs())).await;
+        running
+            .state("the session is tried again", |status| status.errors_total() >= u64::from(key.unsigned_abs()))
+            .await;
         fake.happen(&[(key, NOW + i64::from(key))]);
         running.read_until(has_key(key)).await;
     }
@@ -215,7 +221,8 @@ async fn trouble_with_the_network_costs_no_new_login() {
 async fn a_refused_login_is_not_stormed() {
     let fake = FaultSoap::start().await;
     fake.state().password = Some("another".to_owned());
-    let refused = Timing { refused_first: Duration::from_secs(3600), retry_most: Duration::from_secs(3600), ..timing() };
+    let refused =
+        Timing { refused_first: Duration::from_secs(3600), retry_most: Duration::from_secs(3600), ..timing() };
     let running = Running::start(config(&fake.url), refused).await;
     running.state("the login is refused", |status| status.state().name() == "waiting").await;
     let why = running.status.state().detail().unwrap();
@@ -239,7 +246,10 @@ async fn too_many_collectors_are_waited_for_and_told() {
     fake.state().most_collectors = 0;
     let mut running = Running::start(config(&fake.url), timing()).await;
     running.state("no collector to be had", |status| status.errors_total() > 3).await;
-    assert!(running.status.state().detail().unwrap_or_default().contains("InvalidState") || running.status.state().name() == "connecting");
+    assert!(
+        running.status.state().detail().unwrap_or_default().contains("InvalidState")
+            || running.status.state().name() == "connecting"
+    );
     assert!(!running.telemetry.not_ready().is_empty());
     fake.state().most_collectors = 1;
     running.streaming().await;
@@ -398,8 +408,7 @@ impl Journal for Failing {
 #[tokio::test]
 async fn after_a_journal_error_reading_starts_from_the_checkpoint() {
     let fake = FaultSoap::start().await;
-    let failing =
-        Arc::new(Failing { inner: MemoryJournal::new(1 << 26), fail: 0.into(), failed: Notify::new() });
+    let failing = Arc::new(Failing { inner: MemoryJournal::new(1 << 26), fail: 0.into(), failed: Notify::new() });
     let mut running = Running::start_on(Arc::clone(&failing) as Arc<dyn Journal>, config(&fake.url), timing()).await;
     running.streaming().await;
     fake.happen(&[(1, NOW + 1)]);
