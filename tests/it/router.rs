@@ -1,6 +1,8 @@
 //! The whole router between a vCenter and a gateway: nothing missing, nothing twice, in order, whatever ends.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -20,14 +22,20 @@ fn data(body: &[u8]) -> Value {
 }
 
 /// Posts from four connections at once: `POSTER-NUMBER`, each poster's events of one VM.
-async fn post(vcsim: &Vcsim) {
+///
+/// vcsim forgets what a reader is a thousand events behind (a real vCenter does
+/// not), so no poster runs away from the function.
+async fn post(vcsim: &Vcsim, gateway: &Arc<Gateway>) {
+    let posted = Arc::new(AtomicU64::new(0));
     let mut posters = Vec::new();
     for poster in 0..POSTERS {
-        let url = vcsim.url.clone();
+        let (url, gateway, posted) = (vcsim.url.clone(), Arc::clone(gateway), Arc::clone(&posted));
         posters.push(tokio::spawn(async move {
             let mut client = SoapClient::login(&url).await.unwrap();
             for number in 0..EACH {
                 client.post_of(&format!("vm-{poster}"), &format!("{poster}-{number}")).await.unwrap();
+                let ahead = posted.fetch_add(1, Relaxed) + 1;
+                gateway.wait_for_calls("echo", ahead.saturating_sub(600)).await;
             }
         }));
     }
@@ -39,11 +47,11 @@ async fn post(vcsim: &Vcsim) {
 #[tokio::test]
 async fn ten_thousand_events_reach_the_function_once_and_in_order() {
     let vcsim = Vcsim::start(&[]);
-    let gateway = Gateway::start([Function::subscribed("echo", "GeneralUserEvent")]).await;
+    let gateway = Arc::new(Gateway::start([Function::subscribed("echo", "GeneralUserEvent")]).await);
     let config = [stream(&vcsim.url), processor(&gateway, &json!({})), metrics()];
     let router = Router::start(&config, &[]).await;
     router.ready().await;
-    post(&vcsim).await;
+    post(&vcsim, &gateway).await;
     gateway.wait_for_calls("echo", (POSTERS * EACH) as u64).await;
     let stats = router.stats().await;
     router.stop().await;
@@ -107,23 +115,17 @@ async fn what_govc_does_arrives_as_what_govc_shows() {
         govc(&url, &["vm.power", "-off", "twin"]);
         govc(&url, &["vm.destroy", "twin"]);
         govc(&url, &["vm.power", "-on", "DC0_H0_VM0"]);
-        govc(&url, &["events", "-n", "100", "-json"])
+        govc(&url, &["events", "-n", "100", "-l"])
     });
-    let shown = shown.await.unwrap();
-    // Oldest first, those that the function wants, and that came after the router began.
-    let shown: Vec<Value> =
-        serde_json::Deserializer::from_str(&shown).into_iter::<Value>().map(Result::unwrap).collect();
-    let shown = if let [Value::Array(all)] = &shown[..] { all.clone() } else { shown };
+    // [time] [category] [key] [class] message
     let mut expected: BTreeMap<i64, (String, String)> = BTreeMap::new();
-    for event in &shown {
-        let class = event["_typeName"].as_str().or_else(|| event["Type"].as_str()).unwrap_or_default().to_owned();
+    for line in shown.await.unwrap().lines() {
+        let mut parts = line.splitn(5, "] ").map(|part| part.trim_start_matches('['));
+        let (Some(key), Some(class), Some(message)) = (parts.nth(2), parts.next(), parts.next()) else { continue };
         if topics.split(',').any(|topic| topic == class) {
-            let key = event["key"].as_i64().or_else(|| event["Key"].as_i64()).unwrap();
-            let message = event["fullFormattedMessage"].as_str().or_else(|| event["FullFormattedMessage"].as_str());
-            expected.insert(key, (class, message.unwrap_or_default().to_owned()));
+            expected.insert(key.parse().unwrap(), (class.to_owned(), message.to_owned()));
         }
     }
-    let before: BTreeSet<i64> = expected.keys().copied().collect();
     gateway
         .wait_for(|state| {
             state
@@ -142,7 +144,7 @@ async fn what_govc_does_arrives_as_what_govc_shows() {
     let first = *arrived.keys().next().unwrap();
     expected.retain(|key, _| *key >= first);
     assert!(arrived.len() >= 8, "{arrived:?}");
-    assert_eq!(arrived, expected, "of {before:?}");
+    assert_eq!(arrived, expected);
 }
 
 #[tokio::test]
@@ -245,7 +247,7 @@ async fn a_dead_function_delays_no_other_and_gets_its_events_when_it_is_back() {
     let vcsim = Vcsim::start(&[]);
     let functions = [
         Function::subscribed("well", "GeneralUserEvent"),
-        Function::subscribed("dead", "GeneralUserEvent").first(40, Answer::status(503), Answer::ok()),
+        Function::subscribed("dead", "GeneralUserEvent").first(6, Answer::status(503), Answer::ok()),
     ];
     let gateway = Gateway::start(functions).await;
     let config = [stream(&vcsim.url), processor(&gateway, &json!({})), metrics()];
@@ -256,13 +258,13 @@ async fn a_dead_function_delays_no_other_and_gets_its_events_when_it_is_back() {
         client.post_of("vm-1", &format!("{number}")).await.unwrap();
     }
     gateway.wait_for_calls("well", 200).await;
-    assert!(gateway.read(|state| state.count("dead")) < 40, "the dead one has not answered yet");
+    assert!(gateway.read(|state| state.count("dead")) <= 6, "the dead one has not answered yet");
     router.logged("not answering: its events wait, the others go on").await;
-    gateway.wait_for_calls("dead", 40 + 200).await;
+    gateway.wait_for_calls("dead", 6 + 200).await;
     let log = router.stop().await;
     assert_eq!(log.iter().filter(|line| line.contains("not answering")).count(), 1, "told once: {log:#?}");
     let order = |state: &State| -> Vec<String> {
-        let served = state.calls_of("dead").into_iter().skip(40);
+        let served = state.calls_of("dead").into_iter().skip(6);
         served.map(|call| data(&call.body)["Message"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(gateway.read(order), (0..200).map(|number| number.to_string()).collect::<Vec<_>>());

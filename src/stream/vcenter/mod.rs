@@ -129,11 +129,11 @@ impl VCenter {
         Uuid::new_v5(&Uuid::NAMESPACE_OID, self.types.join("\n").as_bytes()).as_u64_pair().0
     }
 
-    /// The session that is there, if it still is; else a new one.
-    async fn session(&mut self, out: &Appender) -> Result<(Arc<Session>, Clock), Stop> {
+    /// The session that is there, if it still is; else a new one. And vCenter's time.
+    async fn session(&mut self, out: &Appender) -> Result<(Arc<Session>, i64), Stop> {
         if let Some(session) = &self.session {
             match session.current_time().await {
-                Ok(now) => return Ok((Arc::clone(session), Clock::new(now))),
+                Ok(now) => return Ok((Arc::clone(session), now)),
                 Err(error) if error.session_gone() => self.session = None,
                 Err(error) => return Err(error.into()),
             }
@@ -171,7 +171,7 @@ impl VCenter {
         let session = Arc::new(session);
         self.session = Some(Arc::clone(&session));
         let now = session.current_time().await?;
-        Ok((session, Clock::new(now)))
+        Ok((session, now))
     }
 
     /// Reads until something is in the way.
@@ -179,7 +179,8 @@ impl VCenter {
         out.status().connecting();
         let stop = out.stop().clone();
         let Some(session) = finish_soon(&stop, self.session(out)).await else { return Err(Stop::Ended) };
-        let (session, clock) = session?;
+        let (session, now) = session?;
+        let clock = Clock::new(now);
         // What an earlier attempt left behind counts against the number of collectors that vCenter allows.
         if let Err(error) = session.destroy_owned().await {
             if error.session_gone() {
@@ -188,7 +189,6 @@ impl VCenter {
             return Err(error.into());
         }
         let instance = session.content.instance_uuid();
-        let now = clock.now();
         let begin = match self.config.begin {
             BeginAt::Now => now,
             BeginAt::Ago(ago) => now.saturating_sub(timing::micros(ago)),

@@ -20,7 +20,7 @@ use vmware_event_router::vim25::Shape;
 use super::vcsim::{PASSWORD, USER};
 
 /// No test waits longer than this for something that must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What must happen, happens.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -112,6 +112,19 @@ impl Running {
             }
         };
         within("an event in the journal", read).await;
+    }
+
+    /// Reads what is in the journal, once the stream has read all that there is some times over.
+    pub(crate) async fn read_until_quiet(&mut self) {
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            self.streaming().await;
+        }
+        let limits = BatchLimits { events: 10_000, bytes: usize::MAX };
+        for entry in self.cursor.read(self.read, limits).await.unwrap() {
+            self.read = entry.position;
+            self.events.push(entry.event);
+        }
     }
 
     /// Waits until the status is as `as_it_should` says.
