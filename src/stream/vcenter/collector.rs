@@ -71,12 +71,13 @@ impl Session {
         let timeout = self.timing.max_wait.max(std::time::Duration::from_secs(1)) + self.timing.call;
         match self.call(call, timeout).await {
             Ok(body) => read_news(&body).map_err(|error| CallError::of_answer("WaitForUpdatesEx", error)),
-            // Somebody cancelled it: asked again, it waits again.
+            // Somebody cancelled it: asked again, after a while, it waits again.
             Err(error) if error.fault() == Some("RequestCanceled") => {
+                tokio::time::sleep(self.timing.poll).await;
                 Ok(News { version: Some(known), ..News::default() })
             }
             // The server has forgotten what we know: it tells everything anew.
-            Err(error) if error.fault() == Some("InvalidCollectorVersion") => {
+            Err(error) if error.fault() == Some("InvalidCollectorVersion") && !known.is_empty() => {
                 Ok(News { version: Some(String::new()), any: true, newest: None })
             }
             Err(error) => Err(error),

@@ -3,9 +3,11 @@
 //! It never ends on its own: whatever vCenter or the network does, it waits, logs in again if it must, and goes on
 //! from the checkpoint. `docs/vcenter.md` says what it promises and how it reads.
 
+mod care;
 mod check;
 mod collector;
 pub mod config;
+mod idle;
 mod look;
 mod page;
 mod place;
@@ -27,9 +29,10 @@ pub use config::{BeginAt, Config, PROVIDER};
 pub(crate) use page::PageReader;
 pub use timing::Timing;
 
+use self::care::Care;
 use self::place::{Clock, Place, Wanted};
 use self::session::{Session, greet};
-use self::tail::{Care, End, Tail, Trouble};
+use self::tail::{End, Tail, Trouble};
 use self::wire::{CallError, Wire};
 use super::{EventStream, StreamError};
 use crate::backoff::Backoff;
@@ -182,11 +185,8 @@ impl VCenter {
         let (session, now) = session?;
         let clock = Clock::new(now);
         // What an earlier attempt left behind counts against the number of collectors that vCenter allows.
-        if let Err(error) = session.destroy_owned().await {
-            if error.session_gone() {
-                self.session = None;
-            }
-            return Err(error.into());
+        if let Err(error) = finish_soon(&stop, session.destroy_owned()).await.ok_or(Stop::Ended)? {
+            return Err(self.lost(error));
         }
         let instance = session.content.instance_uuid();
         let begin = match self.config.begin {
@@ -208,7 +208,7 @@ impl VCenter {
             out.append(Vec::new(), Some(delta)).await?;
         }
         if !opened
-            && let Some(days) = session.days_kept().await
+            && let Some(days) = finish_soon(&stop, session.days_kept()).await.ok_or(Stop::Ended)?
             && let Some((from, to)) = place.expired(days)
         {
             let why = format!("the router was away for longer than the {days} days for which vCenter keeps events");
@@ -226,7 +226,7 @@ impl VCenter {
             match end {
                 Ok(End::Stopped) => return Err(Stop::Ended),
                 Ok(End::Again) => {
-                    if let Err(error) = session.destroy_owned().await {
+                    if let Err(error) = finish_soon(&stop, session.destroy_owned()).await.ok_or(Stop::Ended)? {
                         return Err(self.lost(error));
                     }
                 }

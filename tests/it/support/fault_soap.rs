@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) max_age: Option<i64>,
     pub(crate) versions: &'static str,
     pub(crate) password: Option<String>,
+    /// How often a client waited with a version that it was never given.
+    pub(crate) strange_waits: usize,
     /// Privileges that the user lacks.
     pub(crate) lacking: Vec<&'static str>,
     next: usize,
@@ -387,7 +389,11 @@ async fn answer(
 
 /// The version is the length of the history that the client knows.
 async fn wait(state: &Mutex<State>, changed: &Notify, cookie: &str, body: &str) -> Response<Full<Bytes>> {
-    let known: Option<usize> = between(body, "<version>", "</version>").and_then(|version| version.parse().ok());
+    let known = between(body, "<version>", "</version>").unwrap();
+    let Ok(known) = (if known.is_empty() { Ok(None) } else { known.parse::<usize>().map(Some) }) else {
+        state.lock().unwrap().strange_waits += 1;
+        return fault("InvalidCollectorVersion");
+    };
     let seconds: u64 = between(body, "<maxWaitSeconds>", "</maxWaitSeconds>").unwrap().parse().unwrap();
     let news = async {
         loop {

@@ -57,7 +57,6 @@ pub(crate) fn timing() -> Timing {
 
 /// A running stream.
 pub(crate) struct Running {
-    pub(crate) journal: Arc<dyn Journal>,
     pub(crate) status: Arc<StreamStatus>,
     pub(crate) telemetry: Arc<Telemetry>,
     cursor: Arc<dyn Cursor>,
@@ -89,7 +88,7 @@ impl Running {
             let end = stream.run(&out).await;
             (stream, end)
         });
-        Self { journal, status, telemetry, cursor, read, stop, task, events: Vec::new() }
+        Self { status, telemetry, cursor, read, stop, task, events: Vec::new() }
     }
 
     /// Reads events from the journal until there is one that `last` accepts; it must come.

@@ -31,6 +31,7 @@ async fn stop(fake: &FaultSoap, running: Running) -> Vec<Event> {
     let events = running.stop().await;
     assert_eq!(fake.open(), (0, 0, 0), "sessions, collectors, filters");
     assert_eq!(fake.calls("Logout"), 1);
+    assert_eq!(fake.state().strange_waits, 0);
     assert_no_twins(&events);
     events
 }
@@ -163,6 +164,49 @@ async fn of_a_page_that_is_not_well_formed_only_the_damaged_event_suffers() {
     assert_eq!((damaged.subject(), damaged.key()), ("VmPoweredOnEvent", None));
     assert!(member(damaged, "DecodeError").as_str().unwrap().contains("U+0001"));
     assert!(member(damaged, "RawXml").as_str().unwrap().contains("<key>5</key>"));
+}
+
+fn cut_short(mut page: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8(page.clone()).unwrap();
+    if let Some(at) = text.find("<key>5</key>") {
+        page.truncate(at);
+    }
+    page
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_damages_no_event() {
+    let fake = FaultSoap::start().await;
+    let mut running = streaming(&fake, timing()).await;
+    for _ in 0..10 {
+        fake.script("ReadNextEvents", Reply::Spoil(cut_short));
+    }
+    let events: Vec<_> = (1..=9).map(|key| (key, NOW + i64::from(key))).collect();
+    fake.happen(&events);
+    running.read_until(has_key(9)).await;
+    let events = stop(&fake, running).await;
+    assert!(keys(&events).into_iter().eq(1..=9), "{events:?}");
+    assert_eq!(events.len(), 9);
+}
+
+#[tokio::test]
+async fn waiting_goes_on_from_where_it_was() {
+    let fake = FaultSoap::start().await;
+    let quick = Timing { max_wait: Duration::from_secs(1), poll: Duration::from_secs(60), ..timing() };
+    let mut running = streaming(&fake, quick).await;
+    for key in 1..=3 {
+        // The wait ends without news, again and again; only it can tell of the event this soon.
+        let waits = fake.calls("WaitForUpdatesEx");
+        within("another wait", async {
+            while fake.calls("WaitForUpdatesEx") == waits {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        fake.happen(&[(key, NOW + i64::from(key))]);
+        running.read_until(has_key(key)).await;
+    }
+    stop(&fake, running).await;
 }
 
 #[tokio::test]

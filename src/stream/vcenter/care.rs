@@ -1,0 +1,128 @@
+//! What a stream keeps from collector to collector, and what it tells.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use tracing::debug;
+
+use super::page::Undecoded;
+use super::session::{Seen, format_time};
+use super::stall::StallWatch;
+use super::tail::{Tail, Trouble};
+use super::timing::Timing;
+use crate::event::Event;
+
+/// Keys beyond this will soon wrap, which deserves a look.
+const KEY_ALARM: i32 = i32::MAX - 10_000_000;
+
+/// Damaged events that are remembered, so that none is passed on again with each new collector.
+const MOST_BROKEN: usize = 1024;
+
+/// What a stream keeps from collector to collector.
+pub(super) struct Care {
+    /// Events still to be read one by one, after a page that was not well-formed.
+    pub(super) one_by_one: Option<usize>,
+    /// Where the next collector begins, if reading stalled there.
+    pub(super) skip_to: Option<i64>,
+    pub(super) stall: StallWatch,
+    /// How often a page that holds one event broke off, in a row.
+    pub(super) cuts: u32,
+    broken: BTreeSet<String>,
+    /// `latestEvent` cannot be had from this server.
+    pub(super) no_latest: bool,
+    pub(super) told_gap: Option<Instant>,
+    told_bound: bool,
+    told_keys: bool,
+}
+
+impl Care {
+    pub(super) fn new(timing: &Timing) -> Self {
+        Self {
+            one_by_one: None,
+            skip_to: None,
+            stall: StallWatch::new(timing.stall),
+            cuts: 0,
+            broken: BTreeSet::new(),
+            no_latest: false,
+            told_gap: None,
+            told_bound: false,
+            told_keys: false,
+        }
+    }
+
+    /// Remembers a damaged event. Whether it is one that was not passed on yet.
+    pub(super) fn is_broken(&mut self, id: &str) -> bool {
+        if self.broken.contains(id) {
+            return false;
+        }
+        if self.broken.len() >= MOST_BROKEN {
+            self.broken.pop_first();
+        }
+        self.broken.insert(id.to_owned())
+    }
+}
+
+impl Tail<'_> {
+    /// Tells of events that are missing. The event that says so is still to be appended.
+    pub(super) fn tell_gap(&mut self, from: i64, to: i64, why: &str) -> Event {
+        let event = self.pages.gap(from, to, why);
+        let span = format!("{} to {}", format_time(from), format_time(to));
+        self.out.status().gap(&span, why);
+        event
+    }
+
+    pub(super) fn tell(&mut self, undecoded: Vec<Undecoded>, horizon_rose: bool) {
+        for Undecoded { id, subject, why } in undecoded {
+            self.out.status().undecoded(&id, &subject, &why);
+        }
+        if horizon_rose && !self.care.told_bound {
+            self.care.told_bound = true;
+            self.out.status().note(
+                "more events than can be remembered came within ten minutes: late events are looked for over a shorter time",
+            );
+        }
+    }
+
+    pub(super) fn tell_keys(&mut self, key: Option<i32>) {
+        if key.is_some_and(|key| key > KEY_ALARM) && !self.care.told_keys {
+            self.care.told_keys = true;
+            self.out.status().note(
+                "vCenter's event keys approach 2147483647, behind which they wrap: reading goes on, with pauses of some seconds around the wrap",
+            );
+        }
+    }
+
+    /// Says how much there is to read behind the event with this key.
+    pub(super) async fn tell_behind(&mut self, key: Option<i32>) -> Result<(), Trouble> {
+        if self.counted.is_some_and(|counted| counted.elapsed() < self.timing.poll * 5) {
+            return Ok(());
+        }
+        self.counted = Some(Instant::now());
+        let latest = self.latest_event().await?;
+        let to_go = latest.and_then(|(latest, _)| latest.wrapping_sub(key?).try_into().ok());
+        self.out.status().behind(to_go, self.place.lag());
+        Ok(())
+    }
+
+    /// The newest event that vCenter has, as far as it can be asked for.
+    pub(super) async fn latest_event(&mut self) -> Result<Option<Seen>, Trouble> {
+        // With a filter, the newest event of all need not be one of ours.
+        if self.care.no_latest || !self.types.is_empty() {
+            return Ok(None);
+        }
+        let latest = tokio::select! {
+            biased;
+            () = self.out.stop().cancelled() => return Ok(None),
+            latest = self.session.latest_event() => latest,
+        };
+        match latest {
+            Ok(latest) => Ok(latest),
+            Err(error) if error.session_gone() => Err(error.into()),
+            Err(error) => {
+                debug!(stream = %self.out.stream(), %error, "latestEvent cannot be read, stalls are noticed without it");
+                self.care.no_latest = true;
+                Ok(None)
+            }
+        }
+    }
+}
