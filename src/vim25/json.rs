@@ -39,14 +39,33 @@ pub(super) fn escape_raw(out: &mut Vec<u8>, raw: &str) -> bool {
     copy::<true>(out, raw)
 }
 
-/// How many bytes of a text can simply be copied.
+/// How many bytes of a text can simply be copied: those before the first that is `SPECIAL`.
 #[inline]
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
-    let whole =
-        words.iter().take_while(|word| !word.iter().fold(false, |any, b| any | SPECIAL[usize::from(*b)])).count();
-    let from = whole * 8;
-    bytes[from..].iter().position(|b| SPECIAL[usize::from(*b)]).map_or(bytes.len(), |at| from + at)
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let found = special(u64::from_le_bytes(*word));
+        if found != 0 {
+            return i * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let from = bytes.len() - rest.len();
+    rest.iter().position(|b| SPECIAL[usize::from(*b)]).map_or(bytes.len(), |at| from + at)
+}
+
+/// Eight bytes at once: the lowest bit that is set belongs to the first special byte. (A subtraction that borrows makes
+/// false ones above it only.)
+#[inline]
+fn special(word: u64) -> u64 {
+    const fn each(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    let below = |word: u64, bound: u8| word.wrapping_sub(each(bound)) & !word;
+    let is = |word: u64, byte: u8| below(word ^ each(byte), 1);
+    // `<` and `>` differ in one bit, as do `"` and `&`.
+    let found =
+        below(word, 0x20) | is(word | each(2), b'>') | is(word | each(4), b'&') | is(word, b'\\') | is(word, 0xe2);
+    found & each(0x80)
 }
 
 fn copy<const XML: bool>(out: &mut Vec<u8>, text: &str) -> bool {
@@ -342,6 +361,20 @@ mod tests {
     }
 
     #[test]
+    fn eight_bytes_at_once_are_as_good_as_one() {
+        for byte in 0..=255_u8 {
+            for at in 0..19 {
+                let mut text = *b"abcdefghijklmnopqrs";
+                text[at] = byte;
+                let expected = if SPECIAL[usize::from(byte)] { at } else { text.len() };
+                assert_eq!(plain(&text), expected, "{byte:#x} at {at}");
+                text[18] = b'<';
+                assert_eq!(plain(&text), if SPECIAL[usize::from(byte)] { at } else { 18 }, "{byte:#x} at {at}, then <");
+            }
+        }
+    }
+
+    #[test]
     fn booleans() {
         for yes in ["true", "1", "t", "T", "TRUE", "True", " true\n"] {
             assert_eq!(made(|o| boolean(o, yes)), "true", "{yes:?}");
@@ -476,6 +509,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_bytes_are_counted_exactly(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let expected = bytes.iter().position(|b| SPECIAL[usize::from(*b)]).unwrap_or(bytes.len());
+            prop_assert_eq!(plain(&bytes), expected);
+        }
+
         #[test]
         fn escaped_strings_are_json(text in any::<String>()) {
             let mut out = Vec::new();

@@ -109,16 +109,19 @@ pub(super) fn name_end(bytes: &[u8], start: usize) -> (usize, Option<usize>) {
 #[inline]
 pub(in crate::vim25) fn same(a: &[u8], b: &[u8]) -> bool {
     const WORD: usize = 8;
+    const HALF: usize = 4;
     if a.len() != b.len() {
         return false;
     }
-    let (Some(first), Some(last)) = (a.first_chunk::<WORD>(), a.last_chunk::<WORD>()) else {
-        return a.iter().zip(b).all(|(a, b)| a == b);
-    };
-    if b.first_chunk() != Some(first) || b.last_chunk() != Some(last) {
-        return false;
+    if a.len() >= WORD {
+        a.first_chunk::<WORD>() == b.first_chunk()
+            && a.last_chunk::<WORD>() == b.last_chunk()
+            && (a.len() <= 2 * WORD || a[WORD..a.len() - WORD] == b[WORD..b.len() - WORD])
+    } else if a.len() >= HALF {
+        a.first_chunk::<HALF>() == b.first_chunk() && a.last_chunk::<HALF>() == b.last_chunk()
+    } else {
+        a.iter().zip(b).all(|(a, b)| a == b)
     }
-    a.len() <= 2 * WORD || a[WORD..a.len() - WORD] == b[WORD..b.len() - WORD]
 }
 
 #[inline]
