@@ -1,7 +1,12 @@
 # What can be made here: `make help`.
 
-VERSION ?= $(or $(shell git describe --tags --exact-match 2>/dev/null || git symbolic-ref --short -q HEAD),unknown)
-COMMIT  ?= $(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
+# Asked once: a commit that is made meanwhile must not change the answer.
+ifndef VERSION
+VERSION := $(or $(shell git describe --tags --exact-match 2>/dev/null || git symbolic-ref --short -q HEAD),unknown)
+endif
+ifndef COMMIT
+COMMIT := $(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
+endif
 IMAGE   ?= vmware-event-router:latest
 
 CARGO  ?= cargo

@@ -292,7 +292,7 @@ def render():
             if kind in KINDS:
                 what, of = KINDS[kind], "NONE"
                 if kind == "byte" and array:
-                    what, bits = "Bytes", [b for b in bits if b != "ARRAY"]    # byte[] is one value to govmomi
+                    what, bits = "ByteArray", [b for b in bits if b != "ARRAY"]    # byte[] is one value to govmomi
             else:
                 what, of = "Object", number[kind]
             fields.append(f'    f("{field}", {what}, {"|".join(bits) or "0"}, {since_field}, {of}),\n')

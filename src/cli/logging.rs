@@ -32,11 +32,12 @@ fn subscriber<W>(options: LogOptions, ansi: bool, writer: W) -> impl tracing::Su
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
+    // Where in the code a line comes from says nothing to an operator, and `target` is the field of what is delivered to.
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi).with_target(false);
     let layer: Box<dyn Layer<_> + Send + Sync> = if options.json {
         Box::new(layer.json().flatten_event(true).with_current_span(true).with_span_list(false))
     } else {
-        Box::new(layer.with_target(false))
+        Box::new(layer)
     };
     tracing_subscriber::registry().with(layer.with_filter(filter(options.level)))
 }

@@ -59,8 +59,11 @@ impl Problems {
 
     /// Adds some.
     pub fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
-        self.problems.extend(problems);
-        self.problems.sort_by_key(|problem| problem.at);
+        for problem in problems {
+            // Mostly the end: entries are read in the file's order.
+            let place = self.problems.partition_point(|other| other.at <= problem.at);
+            self.problems.insert(place, problem);
+        }
     }
 
     /// Adds one.

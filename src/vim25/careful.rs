@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use super::json;
 use super::plan::{Plan, Plans, Role, Step, close, end, key};
 use super::schema::{Kind, is_a};
-use super::transcode::{Facts, MAX_DEPTH, Named, Scalar, named, reference, scalar};
+use super::transcode::{Facts, MAX_DEPTH};
+use super::value::{Named, Scalar, named, reference, scalar};
 use super::xml::{Reader, Token, XSI, XmlError};
 
 /// An element of an event.
@@ -310,7 +311,19 @@ impl<'s, 'a> Careful<'s, 'a> {
                 self.object(self.plans.get(of), nodes, depth + 1, keep);
                 Ok(())
             }
-            kind => self.scalar(last, Scalar::Of(kind)),
+            Kind::ByteArray if self.plans.modern => {
+                let mut bytes = Vec::with_capacity(nodes.len());
+                for node in nodes {
+                    match self.nodes[*node].text.trim().parse::<i16>() {
+                        // xsd:byte is signed, but some servers write it as if it were not.
+                        Ok(byte @ -128..=255) => bytes.push(byte.to_le_bytes()[0]),
+                        _ => return Err(self.wrong(*node, "not a byte")),
+                    }
+                }
+                json::bytes(self.out, &bytes);
+                Ok(())
+            }
+            kind => self.scalar(last, Scalar::field(kind, self.plans)),
         }
     }
 
@@ -322,7 +335,7 @@ impl<'s, 'a> Careful<'s, 'a> {
     fn reference(&mut self, nodes: &[usize]) -> Result<(), LeftOut> {
         let all = self.nodes;
         let of = nodes.iter().rev().find_map(|n| all[*n].of.as_deref()).unwrap_or("");
-        let guid = nodes.iter().rev().find_map(|n| all[*n].guid.as_deref()).filter(|_| self.plans.keeps_guid);
+        let guid = nodes.iter().rev().find_map(|n| all[*n].guid.as_deref()).filter(|_| self.plans.modern);
         let value = nodes.last().map_or("", |n| &*all[*n].text);
         self.facts.reference(of, value);
         reference(self.out, of, value, guid);

@@ -5,7 +5,9 @@ mod json;
 mod plan;
 mod schema;
 pub mod soap;
+mod straight;
 mod transcode;
+mod value;
 pub mod xml;
 
 pub use schema::{Shape, UnknownShape};

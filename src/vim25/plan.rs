@@ -62,8 +62,8 @@ impl Plan {
 #[derive(Debug)]
 pub(super) struct Plans {
     pub(super) shape: Shape,
-    /// References show their server's GUID: govmomi's structs have a field for it since they follow API 8.0.
-    pub(super) keeps_guid: bool,
+    /// Binary values are decoded, and references show their server's GUID, as in govmomi since it follows API 8.0.
+    pub(super) modern: bool,
     of_type: Box<[OnceCell<Box<Plan>>]>,
     of_array: Box<[OnceCell<Box<Plan>>]>,
     pub(super) event: u16,
@@ -76,7 +76,7 @@ const PRIMITIVES: [(&str, &str, Kind); 12] = [
     ("AnyType", "anyType", Kind::Any),
     ("Base64Binary", "base64Binary", Kind::Bytes),
     ("Boolean", "boolean", Kind::Bool),
-    ("Byte", "byte", Kind::Bytes),
+    ("Byte", "byte", Kind::ByteArray),
     ("DateTime", "dateTime", Kind::Time),
     ("Double", "double", Kind::Double),
     ("Float", "float", Kind::Float),
@@ -93,7 +93,7 @@ impl Plans {
         let event = |name| find(name, shape).unwrap_or(NONE);
         Self {
             shape,
-            keeps_guid: "8.0".parse().is_ok_and(|since: Shape| shape.rank() >= since.rank()),
+            modern: "8.0".parse().is_ok_and(|since: Shape| shape.rank() >= since.rank()),
             of_type: empty(TYPE_COUNT),
             of_array: empty(TYPE_COUNT + ENUM_COUNT + PRIMITIVES.len()),
             event: event("Event"),
@@ -204,7 +204,7 @@ impl Plans {
             Kind::Bool => b"false",
             Kind::Byte | Kind::Short | Kind::Int | Kind::Long | Kind::Float | Kind::Double => b"0",
             Kind::Time => b"\"0001-01-01T00:00:00Z\"",
-            Kind::Any | Kind::Bytes => b"null",
+            Kind::Any | Kind::Bytes | Kind::ByteArray => b"null",
             Kind::Reference => b"{\"Type\":\"\",\"Value\":\"\"}",
             Kind::Object => {
                 out.push(b'{');

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::json;
 use super::*;
 
 const XSI: &str = "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"";
@@ -220,6 +221,11 @@ fn binary_fields_are_taken_for_their_text() {
     assert_eq!(spec("<binaryData>AQID</binaryData>")["BinaryData"], "QVFJRA==");
     assert_eq!(spec("<data>1</data><data>-2</data>")["Data"], "LTI=");
     assert_eq!(spec("")["Data"], Value::Null);
+    let newer = "<arguments><value xsi:type=\"HostSubSpecification\"><data>1</data><data>-2</data><binaryData>AQID</binaryData></value></arguments>\
+                 <arguments><value xsi:type=\"xsd:base64Binary\">AQID</value></arguments>";
+    let got = ex("8.0", newer)["Arguments"].clone();
+    assert_eq!((&got[0]["Value"]["Data"], &got[0]["Value"]["BinaryData"]), (&json!("Af4="), &json!("AQID")));
+    assert_eq!(got[1]["Value"], "AQID");
 }
 
 #[test]

@@ -8,4 +8,6 @@ mod command_line;
 mod gateway;
 mod openfaas;
 mod oracle;
+mod payload;
+mod router;
 mod vcenter;

@@ -1,7 +1,7 @@
 //! The functions of one OpenFaaS gateway.
 //!
-//! [`map`] knows who subscribes to what, as [`lookup`] reads it from the
-//! gateway; [`invoke`] makes one attempt; [`callback`] is how a queued function
+//! `map` knows who subscribes to what, as `lookup` reads it from the
+//! gateway; `invoke` makes one attempt; `callback` is how a queued function
 //! reports. When and in which order attempts are made is delivery's.
 
 mod callback;

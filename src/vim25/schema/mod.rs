@@ -49,8 +49,10 @@ pub(super) enum Kind {
     Time,
     /// xsd:anyType
     Any,
-    /// xsd:base64Binary, and repeated xsd:byte.
+    /// xsd:base64Binary
     Bytes,
+    /// Repeated xsd:byte, which make one value.
+    ByteArray,
     /// ManagedObjectReference
     Reference,
     /// A data object.
@@ -235,7 +237,7 @@ impl Field {
             return true;
         }
         match self.kind {
-            Kind::Any | Kind::Bytes => true,
+            Kind::Any | Kind::Bytes | Kind::ByteArray => true,
             Kind::Object if Type::get(self.of).polymorphic(shape) => true,
             Kind::Object | Kind::Reference | Kind::Bool | Kind::Time => flags & OPT != 0 && flags & VALUE == 0,
             _ => false,

@@ -4,6 +4,7 @@ pub(crate) mod fault_soap;
 pub(crate) mod gateway;
 pub(crate) mod govc;
 pub(crate) mod raw;
+pub(crate) mod router;
 pub(crate) mod soap;
 pub(crate) mod stream;
 pub(crate) mod vcsim;

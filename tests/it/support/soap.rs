@@ -61,6 +61,14 @@ impl SoapClient {
         self.call(&body).await.map(drop)
     }
 
+    /// Posts a GeneralUserEvent of a VM, whose events stay in order.
+    pub(crate) async fn post_of(&mut self, vm: &str, message: &str) -> Result<(), String> {
+        let body = format!(
+            r#"<PostEvent xmlns="urn:vim25"><_this type="EventManager">EventManager</_this><eventToPost xsi:type="GeneralUserEvent"><key>0</key><chainId>0</chainId><createdTime>2020-01-01T00:00:00Z</createdTime><userName></userName><vm><name>{vm}</name><vm type="VirtualMachine">{vm}</vm></vm><message>{message}</message></eventToPost></PostEvent>"#
+        );
+        self.call(&body).await.map(drop)
+    }
+
     /// Every event that the server still has, as (key, CreatedTime).
     pub(crate) async fn all_events(&mut self) -> Result<Vec<(i32, String)>, String> {
         let text = self

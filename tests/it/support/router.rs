@@ -1,0 +1,182 @@
+//! The router as its users run it: the binary, a configuration file, signals, logs.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use url::Url;
+
+use super::gateway::Gateway;
+use super::raw;
+use super::vcsim::{PASSWORD, USER};
+
+/// The entry of a vCenter.
+pub(crate) fn stream(url: &Url) -> Value {
+    json!({
+        "type": "stream",
+        "provider": "vmware_vcenter",
+        "address": url.as_str(),
+        "auth": { "method": "user_password", "secret": { "username": USER, "password": PASSWORD } },
+        "options": { "insecure": "true" },
+    })
+}
+
+/// The entry of a gateway, with these options.
+pub(crate) fn processor(gateway: &Gateway, options: &Value) -> Value {
+    json!({
+        "type": "processor",
+        "provider": "openfaas",
+        "address": gateway.url(),
+        "auth": { "method": "basic_auth", "secret": { "username": super::gateway::USERNAME, "password": super::gateway::PASSWORD } },
+        "options": options,
+    })
+}
+
+/// The entry of a metrics server on a port that the system chooses.
+pub(crate) fn metrics() -> Value {
+    json!({ "type": "metrics", "provider": "internal", "address": "127.0.0.1:0", "auth": { "method": "none" } })
+}
+
+/// Writes a configuration and runs a command to its end.
+pub(crate) fn run(args: &[&str], config: &[Value]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    fs::write(&path, json!(config).to_string()).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_vmware-event-router"))
+        .args(args)
+        .arg("-config")
+        .arg(&path)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// A running router; killed when dropped.
+pub(crate) struct Router {
+    child: Child,
+    /// Where its metrics server listens.
+    pub(crate) address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+    lines: watch::Receiver<usize>,
+    _folder: TempDir,
+}
+
+impl Router {
+    /// Starts it with these entries and arguments, and waits until its metrics server listens.
+    pub(crate) async fn start(config: &[Value], args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        fs::write(&path, json!(config).to_string()).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_vmware-event-router"))
+            .arg("-config")
+            .arg(&path)
+            .arg("-log-json")
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (told, mut lines) = watch::channel(0);
+        let (kept, errors) = (Arc::clone(&log), child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in BufReader::new(errors).lines() {
+                let Ok(line) = line else { return };
+                kept.lock().unwrap().push(line);
+                told.send_modify(|lines| *lines += 1);
+            }
+        });
+        let listening = |log: &Mutex<Vec<String>>| {
+            let log = log.lock().unwrap();
+            let line = log.iter().find(|line| line.contains("metrics server listens"))?;
+            let line: Value = serde_json::from_str(line).unwrap();
+            let address = line.pointer("/fields/address").or_else(|| line.get("address")).unwrap();
+            Some(address.as_str().unwrap().parse::<SocketAddr>().unwrap())
+        };
+        let address = loop {
+            if let Some(address) = listening(&log) {
+                break address;
+            }
+            lines.changed().await.unwrap_or_else(|_| panic!("it ended: {:?}", log.lock().unwrap()));
+        };
+        Self { child, address, log, lines, _folder: folder }
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for a line of the log.
+    pub(crate) async fn logged(&mut self, wanted: &str) {
+        while !self.log().iter().any(|line| line.contains(wanted)) {
+            self.lines.changed().await.unwrap_or_else(|_| panic!("it ended without {wanted:?}: {:#?}", self.log()));
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response<Bytes> {
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        raw::send(self.address, request.body(Bytes::new()).unwrap()).await.unwrap()
+    }
+
+    /// `/stats`, read.
+    pub(crate) async fn stats(&self) -> Value {
+        serde_json::from_slice(self.get("/stats").await.body()).unwrap()
+    }
+
+    /// Waits until it is ready. There is nothing to be told by, as for the probes that it is made for.
+    pub(crate) async fn ready(&self) {
+        while self.get("/readyz").await.status() != StatusCode::OK {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, Vec<String>) {
+        let mut child = std::mem::replace(&mut self.child, Command::new("true").spawn().unwrap());
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        // The log's end is the end of its pipe.
+        while self.lines.changed().await.is_ok() {}
+        (status, self.log())
+    }
+
+    /// Asks it to end, and expects that it does so well.
+    pub(crate) async fn stop(self) -> Vec<String> {
+        self.signal("TERM");
+        let (status, log) = self.ended().await;
+        assert_eq!(status.code(), Some(0), "{log:#?}");
+        log
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            let log = self.log();
+            eprintln!("the router's last lines: {:#?}", &log[log.len().saturating_sub(60)..]);
+        }
+    }
+}
