@@ -262,6 +262,37 @@ async fn trouble_with_the_network_costs_no_new_login() {
 }
 
 #[tokio::test]
+async fn without_news_reading_goes_on() {
+    let fake = FaultSoap::start().await;
+    for _ in 0..1000 {
+        fake.script("WaitForUpdatesEx", Reply::Raw { status: 504, kind: "text/html", body: Vec::new() });
+    }
+    let mut running = streaming(&fake, timing()).await;
+    for key in 1..=5 {
+        fake.happen(&[(key, NOW + i64::from(key))]);
+        running.read_until(has_key(key)).await;
+    }
+    assert_eq!((fake.calls("Login"), fake.calls("CreateCollectorForEvents")), (1, 1));
+    stop(&fake, running).await;
+}
+
+#[tokio::test]
+async fn collectors_that_were_lost_are_given_back_by_logging_out() {
+    let fake = FaultSoap::start().await;
+    let short = Timing { call: Duration::from_millis(200), ..timing() };
+    fake.state().most_collectors = 1;
+    // Made, but the answer does not come.
+    fake.script("CreateCollectorForEvents", Reply::Spoil(|_| Vec::new()));
+    let mut running = Running::start(config(&fake.url), short).await;
+    running.streaming().await;
+    fake.happen(&[(1, NOW + 1)]);
+    running.read_until(has_key(1)).await;
+    assert_eq!((fake.calls("Login"), fake.calls("Logout")), (2, 1));
+    running.stop().await;
+    assert_eq!(fake.open(), (0, 0, 0));
+}
+
+#[tokio::test]
 async fn a_refused_login_is_not_stormed() {
     let fake = FaultSoap::start().await;
     fake.state().password = Some("another".to_owned());
