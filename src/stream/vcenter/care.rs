@@ -53,6 +53,13 @@ impl Care {
         }
     }
 
+    /// What was on its way into the journal may not have arrived.
+    pub(super) fn doubt(&mut self) {
+        self.broken.clear();
+        self.told_gap = None;
+        self.skip_to = None;
+    }
+
     /// Remembers a damaged event. Whether it is one that was not passed on yet.
     pub(super) fn is_broken(&mut self, id: &str) -> bool {
         if self.broken.contains(id) {

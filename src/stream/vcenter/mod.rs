@@ -238,7 +238,10 @@ impl VCenter {
                     return Err(self.lost(error));
                 }
                 Err(Trouble::Journal(JournalError::Closed)) if stop.is_cancelled() => return Err(Stop::Ended),
-                Err(Trouble::Journal(error)) => return Err(error.into()),
+                Err(Trouble::Journal(error)) => {
+                    self.care.doubt();
+                    return Err(error.into());
+                }
             }
         }
     }
