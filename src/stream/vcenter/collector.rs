@@ -1,5 +1,8 @@
 //! Collectors: vCenter's views of its history, and the wait for their news.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::session::{Seen, Session, format_time, read_seen};
@@ -57,6 +60,14 @@ impl Session {
         self.create(call).await
     }
 
+    /// The same after a pause, by itself.
+    pub(super) async fn wait_after(self: Arc<Self>, pause: Duration, known: String) -> Result<News, CallError> {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        self.wait(known).await
+    }
+
     /// Waits until there is news; no news after a while.
     pub(super) async fn wait(&self, known: String) -> Result<News, CallError> {
         let seconds = self.timing.max_wait.as_secs().max(1);
@@ -64,14 +75,11 @@ impl Session {
             .text("version", &known)
             .nested("options", |call| call.text("maxWaitSeconds", itoa::Buffer::new().format(seconds)));
         // The answer may come that late, and then some.
-        let timeout = self.timing.max_wait.max(std::time::Duration::from_secs(1)) + self.timing.call;
+        let timeout = self.timing.max_wait.max(Duration::from_secs(1)) + self.timing.call;
         match self.call(call, timeout).await {
             Ok(body) => read_news(&body).map_err(|error| CallError::of_answer("WaitForUpdatesEx", error)),
-            // Somebody cancelled it: asked again, after a while, it waits again.
-            Err(error) if error.fault() == Some("RequestCanceled") => {
-                tokio::time::sleep(self.timing.poll).await;
-                Ok(News { version: Some(known), ..News::default() })
-            }
+            // Somebody cancelled it: asked again, it waits again.
+            Err(error) if error.fault() == Some("RequestCanceled") => Ok(News::default()),
             // The server has forgotten what we know: it tells everything anew.
             Err(error) if error.fault() == Some("InvalidCollectorVersion") && !known.is_empty() => {
                 Ok(News { version: Some(String::new()), any: true, newest: None })
@@ -145,7 +153,7 @@ impl MaxByTime for Option<Seen> {
 }
 
 /// How far a look back may go: to a while before the newest event.
-pub(super) fn look_back_until(newest: i64, margin: std::time::Duration) -> i64 {
+pub(super) fn look_back_until(newest: i64, margin: Duration) -> i64 {
     newest.saturating_sub(micros(margin))
 }
 

@@ -23,6 +23,7 @@ pub(super) struct Waiting {
     version: String,
     /// The pause after the next failure.
     pause: Duration,
+    since: Instant,
 }
 
 /// The longest pause between waits that fail.
@@ -31,29 +32,27 @@ const MOST_PAUSE: Duration = Duration::from_secs(30);
 impl Waiting {
     pub(super) fn new(session: &Arc<Session>) -> Self {
         let pause = session.timing.poll;
-        let mut this = Self { future: Box::pin(std::future::pending()), version: String::new(), pause };
-        this.go_on(session, None);
-        this
+        let future = Box::pin(Arc::clone(session).wait_after(Duration::ZERO, String::new()));
+        Self { future, version: String::new(), pause, since: Instant::now() }
     }
 
     /// Waits for what is newer than `version`, or than what was known before.
-    fn go_on(&mut self, session: &Arc<Session>, version: Option<String>) {
-        if let Some(version) = version {
-            self.version = version;
-        }
-        let (session, version) = (Arc::clone(session), self.version.clone());
-        self.future = Box::pin(async move { session.wait(version).await });
+    fn go_on(&mut self, session: &Arc<Session>, news: News) {
+        self.pause = session.timing.poll;
+        // Who answers at once that there is nothing new is not to be asked again at once.
+        let least = session.timing.poll.min(session.timing.max_wait / 2);
+        let pause = if !news.any && self.since.elapsed() < least { least } else { Duration::ZERO };
+        self.version = news.version.unwrap_or(std::mem::take(&mut self.version));
+        self.future = Box::pin(Arc::clone(session).wait_after(pause, self.version.clone()));
+        self.since = Instant::now();
     }
 
     /// Waits anew, for everything, after a pause.
     fn begin_again(&mut self, session: &Arc<Session>) {
         self.version.clear();
-        let (session, pause) = (Arc::clone(session), self.pause);
+        self.future = Box::pin(Arc::clone(session).wait_after(self.pause, String::new()));
         self.pause = (self.pause * 2).min(MOST_PAUSE.max(session.timing.poll));
-        self.future = Box::pin(async move {
-            tokio::time::sleep(pause).await;
-            session.wait(String::new()).await
-        });
+        self.since = Instant::now();
     }
 }
 
@@ -93,10 +92,10 @@ impl Tail<'_> {
                             continue;
                         }
                     };
-                    waiting.pause = self.timing.poll;
-                    waiting.go_on(self.session, news.version);
-                    if news.any {
-                        if let Some(seen) = news.newest.filter(|seen| self.place.is_new(*seen)) {
+                    let (any, newest) = (news.any, news.newest);
+                    waiting.go_on(self.session, news);
+                    if any {
+                        if let Some(seen) = newest.filter(|seen| self.place.is_new(*seen)) {
                             self.care.stall.exists(seen);
                         }
                         // The change may not be readable yet.
@@ -135,7 +134,7 @@ impl Tail<'_> {
                     let why = format!(
                         "{why}: has this user the role Read-only on the vCenter itself, with propagation to children?"
                     );
-                    let gap = self.tell_gap(from, created, &why);
+                    let gap = self.tell_gap(from.min(created), created.max(from), &why);
                     let delta = self.place.give_up_before(created);
                     append(self.out, self.place, vec![gap], delta).await?;
                 } else {

@@ -279,6 +279,26 @@ async fn without_news_reading_goes_on() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_wait_is_not_asked_without_end() {
+    let fake = FaultSoap::start().await;
+    for _ in 0..1000 {
+        fake.script("WaitForUpdatesEx", Reply::Fault("RequestCanceled"));
+    }
+    let mut running = streaming(&fake, timing()).await;
+    let before = fake.calls("ReadNextEvents");
+    within("some polls", async {
+        while fake.calls("ReadNextEvents") < before + 10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert!(fake.calls("WaitForUpdatesEx") <= fake.calls("ReadNextEvents") + 2);
+    fake.happen(&[(1, NOW + 1)]);
+    running.read_until(has_key(1)).await;
+    stop(&fake, running).await;
+}
+
+#[tokio::test]
 async fn collectors_that_were_lost_are_given_back_by_logging_out() {
     let fake = FaultSoap::start().await;
     let short = Timing { call: Duration::from_millis(200), ..timing() };
