@@ -10,6 +10,7 @@ use super::session::{Seen, format_time};
 use super::stall::StallWatch;
 use super::tail::{Tail, Trouble};
 use super::timing::Timing;
+use super::wire::CallError;
 use crate::event::Event;
 
 /// Keys beyond this will soon wrap, which deserves a look.
@@ -33,6 +34,7 @@ pub(super) struct Care {
     pub(super) told_gap: Option<Instant>,
     told_bound: bool,
     told_keys: bool,
+    told_deaf: bool,
 }
 
 impl Care {
@@ -47,7 +49,15 @@ impl Care {
             told_gap: None,
             told_bound: false,
             told_keys: false,
+            told_deaf: false,
         }
+    }
+
+    /// What was on its way into the journal may not have arrived.
+    pub(super) fn doubt(&mut self) {
+        self.broken.clear();
+        self.told_gap = None;
+        self.skip_to = None;
     }
 
     /// Remembers a damaged event. Whether it is one that was not passed on yet.
@@ -80,6 +90,16 @@ impl Tail<'_> {
             self.out.status().note(
                 "more events than can be remembered came within ten minutes: late events are looked for over a shorter time",
             );
+        }
+    }
+
+    /// News cannot be waited for.
+    pub(super) fn tell_deaf(&mut self, why: &CallError) {
+        let text = format!("vCenter cannot be waited for ({why}): until it can, its history is read every second");
+        if std::mem::replace(&mut self.care.told_deaf, true) {
+            self.out.status().trouble(&text);
+        } else {
+            self.out.status().note(&text);
         }
     }
 

@@ -6,7 +6,7 @@ use super::session::{Seen, Session, format_time, read_seen};
 use super::timing::micros;
 use super::version;
 use super::wire::CallError;
-use crate::vim25::soap::{AnswerError, Call, Ref, open_answer, read_reference};
+use crate::vim25::soap::{AnswerError, Call, Ref, open_answer};
 
 /// Events of one full page.
 pub(super) const PAGE: usize = 1000;
@@ -37,9 +37,7 @@ impl Session {
             // element, and have ten events on that page.
             if version::at_least(&self.content.api_version, "6.5") { call.text("maxCount", "1") } else { call }
         });
-        let collector = self.ask(call, read_reference).await?;
-        self.own(&collector);
-        Ok(collector)
+        self.create(call).await
     }
 
     /// The collector's next events, at most `count`; an unread page. None are there at its present end.
@@ -56,9 +54,7 @@ impl Session {
                     .nested("objectSet", |call| call.reference("obj", collector).text("skip", "false"))
             })
             .text("partialUpdates", "false");
-        let filter = self.ask(call, read_reference).await?;
-        self.own(&filter);
-        Ok(filter)
+        self.create(call).await
     }
 
     /// Waits until there is news; no news after a while.

@@ -21,11 +21,17 @@ pub(super) struct Waiting {
     future: Pin<Box<dyn Future<Output = Result<News, CallError>> + Send>>,
     /// What we know already.
     version: String,
+    /// The pause after the next failure.
+    pause: Duration,
 }
+
+/// The longest pause between waits that fail.
+const MOST_PAUSE: Duration = Duration::from_secs(30);
 
 impl Waiting {
     pub(super) fn new(session: &Arc<Session>) -> Self {
-        let mut this = Self { future: Box::pin(std::future::pending()), version: String::new() };
+        let pause = session.timing.poll;
+        let mut this = Self { future: Box::pin(std::future::pending()), version: String::new(), pause };
         this.go_on(session, None);
         this
     }
@@ -37,6 +43,17 @@ impl Waiting {
         }
         let (session, version) = (Arc::clone(session), self.version.clone());
         self.future = Box::pin(async move { session.wait(version).await });
+    }
+
+    /// Waits anew, for everything, after a pause.
+    fn begin_again(&mut self, session: &Arc<Session>) {
+        self.version.clear();
+        let (session, pause) = (Arc::clone(session), self.pause);
+        self.pause = (self.pause * 2).min(MOST_PAUSE.max(session.timing.poll));
+        self.future = Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            session.wait(String::new()).await
+        });
     }
 }
 
@@ -51,7 +68,7 @@ impl Tail<'_> {
         let stop = self.out.stop().clone();
         // A server that takes its time to answer is asked less often.
         let again = Instant::now() + self.pause.max(self.round_trip).min(self.timing.poll);
-        self.pause = (self.pause * 2).min(self.timing.poll);
+        self.pause = (self.pause * 3 / 2).min(self.timing.poll);
         loop {
             if self.look.is_none() && self.plan.due(self.timing.look_back) <= Instant::now() {
                 self.begin_look().await?;
@@ -66,7 +83,17 @@ impl Tail<'_> {
                 biased;
                 () = stop.cancelled() => return Ok(Some(End::Stopped)),
                 news = &mut waiting.future => {
-                    let news = news?;
+                    let news = match news {
+                        Ok(news) => news,
+                        Err(error) if error.session_gone() => return Err(error.into()),
+                        Err(error) => {
+                            // Something on the way may not like to wait. Whether vCenter is there, reading tells.
+                            self.tell_deaf(&error);
+                            waiting.begin_again(self.session);
+                            continue;
+                        }
+                    };
+                    waiting.pause = self.timing.poll;
                     waiting.go_on(self.session, news.version);
                     if news.any {
                         if let Some(seen) = news.newest.filter(|seen| self.place.is_new(*seen)) {

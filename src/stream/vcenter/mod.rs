@@ -230,9 +230,18 @@ impl VCenter {
                         return Err(self.lost(error));
                     }
                 }
-                Err(Trouble::Call(error)) => return Err(self.lost(error)),
+                Err(Trouble::Call(error)) => {
+                    // Collectors that we do not know of die with their session.
+                    if error.fault() == Some("InvalidState") && session.doubtful() {
+                        self.close().await;
+                    }
+                    return Err(self.lost(error));
+                }
                 Err(Trouble::Journal(JournalError::Closed)) if stop.is_cancelled() => return Err(Stop::Ended),
-                Err(Trouble::Journal(error)) => return Err(error.into()),
+                Err(Trouble::Journal(error)) => {
+                    self.care.doubt();
+                    return Err(error.into());
+                }
             }
         }
     }

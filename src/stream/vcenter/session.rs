@@ -1,5 +1,6 @@
 //! A login to one vCenter: what it is, what time it has, what it tells of itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use super::timing::Timing;
 use super::version;
 use super::wire::{CallError, Wire};
-use crate::vim25::soap::{AnswerError, Call, Ref, open_answer, read_text, reference};
+use crate::vim25::soap::{AnswerError, Call, Ref, open_answer, read_reference, read_text, reference};
 use crate::vim25::xml::{Reader, XmlError};
 
 /// What a vCenter says of itself before any login.
@@ -101,6 +102,8 @@ pub(super) struct Session {
     pub(super) key: String,
     /// Collectors and filters that are ours and not destroyed yet.
     owned: Mutex<Vec<Ref>>,
+    /// A collector was asked for and no answer came: there may be one that we cannot destroy.
+    doubtful: AtomicBool,
 }
 
 /// What is known of a vCenter without a login.
@@ -150,8 +153,8 @@ impl Session {
         let answer = wire.call(&action, None, call, timing.call).await?;
         let key = read_session_key(&answer.body).map_err(|error| CallError::of_answer("Login", error))?;
         let event_manager = content.event_manager.clone().unwrap_or_else(|| Ref::new("EventManager", "EventManager"));
-        let owned = Mutex::default();
-        Ok(Self { wire, action, cookie: answer.cookie, timing, content, event_manager, key, owned })
+        let (owned, doubtful) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Self { wire, action, cookie: answer.cookie, timing, content, event_manager, key, owned, doubtful })
     }
 
     /// Calls and gives the answer's body unread.
@@ -209,12 +212,31 @@ impl Session {
         days
     }
 
+    /// Makes an object of ours, to be destroyed.
+    pub(super) async fn create(&self, call: Call) -> Result<Ref, CallError> {
+        // Also if this is given up half-way.
+        let before = self.doubtful.swap(true, Ordering::Relaxed);
+        let made = self.ask(call, read_reference).await;
+        if let Ok(object) = &made {
+            self.own(object);
+        }
+        if matches!(made, Ok(_) | Err(CallError::Fault { .. })) {
+            self.doubtful.store(before, Ordering::Relaxed);
+        }
+        made
+    }
+
+    /// Whether logging out may give back what vCenter has no more of.
+    pub(super) fn doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Relaxed)
+    }
+
     /// Remembers an object of ours, to be destroyed.
-    pub(super) fn own(&self, object: &Ref) {
+    fn own(&self, object: &Ref) {
         self.owned().push(object.clone());
     }
 
-    pub(super) fn disown(&self, object: &Ref) {
+    fn disown(&self, object: &Ref) {
         self.owned().retain(|owned| owned != object);
     }
 
@@ -223,14 +245,14 @@ impl Session {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Destroys what is ours, newest first. What cannot be destroyed is forgotten if it is gone, and else kept for the
-    /// next try.
+    /// Destroys what is ours, newest first. What vCenter refuses to destroy is gone or out of our hands; without an
+    /// answer it is kept for the next try.
     pub(super) async fn destroy_owned(&self) -> Result<(), CallError> {
         while let Some(object) = { self.owned().last().cloned() } {
             match self.destroy(&object).await {
                 Ok(()) => {}
-                Err(error) if error.fault() == Some("ManagedObjectNotFound") => {}
-                Err(error) => return Err(error),
+                Err(error) if error.fault().is_none() || error.session_gone() => return Err(error),
+                Err(error) => debug!(%error, object = object.value, "not destroyed"),
             }
             self.disown(&object);
         }

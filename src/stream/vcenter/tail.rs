@@ -112,9 +112,9 @@ impl<'a> Tail<'a> {
         };
         let Some(collector) = finish_soon(&stop, create).await else { return Ok(End::Stopped) };
         let collector = collector?;
-        self.out.status().connected(&self.session.content.about());
         let mut waiting = Waiting::new(self.session);
         let mut ahead: Option<Bytes> = None;
+        let mut proven = false;
         loop {
             if stop.is_cancelled() {
                 return Ok(End::Stopped);
@@ -139,6 +139,10 @@ impl<'a> Tail<'a> {
             };
             let mut page = self.pages.read(&body, |seen| self.place.is_new(seen));
             let damage = damage(&mut page, &body)?;
+            if !std::mem::replace(&mut proven, true) {
+                // Not before: a server that takes the collector and then fails would be told of with each try.
+                self.out.status().connected(&self.session.content.about());
+            }
             if let Some(why) = &damage
                 && count == 1
             {

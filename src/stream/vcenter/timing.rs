@@ -11,7 +11,7 @@ pub struct Timing {
     pub page: Duration,
     /// How long vCenter holds a wait for updates; whole seconds.
     pub max_wait: Duration,
-    /// The pause between reads after one that brought something; it doubles from read to read.
+    /// The pause between reads after one that brought something; it grows by half from read to read.
     pub hot: Duration,
     /// The longest pause between reads: the safety net below the wake-up.
     pub poll: Duration,

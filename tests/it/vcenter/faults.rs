@@ -1,6 +1,8 @@
 //! Against a server that misbehaves on purpose.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -262,6 +264,37 @@ async fn trouble_with_the_network_costs_no_new_login() {
 }
 
 #[tokio::test]
+async fn without_news_reading_goes_on() {
+    let fake = FaultSoap::start().await;
+    for _ in 0..1000 {
+        fake.script("WaitForUpdatesEx", Reply::Raw { status: 504, kind: "text/html", body: Vec::new() });
+    }
+    let mut running = streaming(&fake, timing()).await;
+    for key in 1..=5 {
+        fake.happen(&[(key, NOW + i64::from(key))]);
+        running.read_until(has_key(key)).await;
+    }
+    assert_eq!((fake.calls("Login"), fake.calls("CreateCollectorForEvents")), (1, 1));
+    stop(&fake, running).await;
+}
+
+#[tokio::test]
+async fn collectors_that_were_lost_are_given_back_by_logging_out() {
+    let fake = FaultSoap::start().await;
+    let short = Timing { call: Duration::from_millis(200), ..timing() };
+    fake.state().most_collectors = 1;
+    // Made, but the answer does not come.
+    fake.script("CreateCollectorForEvents", Reply::Spoil(|_| Vec::new()));
+    let mut running = Running::start(config(&fake.url), short).await;
+    running.streaming().await;
+    fake.happen(&[(1, NOW + 1)]);
+    running.read_until(has_key(1)).await;
+    assert_eq!((fake.calls("Login"), fake.calls("Logout")), (2, 1));
+    running.stop().await;
+    assert_eq!(fake.open(), (0, 0, 0));
+}
+
+#[tokio::test]
 async fn a_refused_login_is_not_stormed() {
     let fake = FaultSoap::start().await;
     fake.state().password = Some("another".to_owned());
@@ -406,8 +439,18 @@ async fn a_history_that_was_lost_is_a_gap() {
 /// A journal that fails when it is told to.
 struct Failing {
     inner: MemoryJournal,
-    fail: std::sync::atomic::AtomicUsize,
+    /// So many appends fail.
+    fail: AtomicUsize,
+    /// Those that hold a damaged event.
+    damaged_only: bool,
     failed: Notify,
+}
+
+impl Failing {
+    fn new(fail: usize, damaged_only: bool) -> Arc<Self> {
+        let inner = MemoryJournal::new(1 << 26);
+        Arc::new(Self { inner, fail: fail.into(), damaged_only, failed: Notify::new() })
+    }
 }
 
 #[async_trait]
@@ -416,8 +459,8 @@ impl Journal for Failing {
         self.inner.max_batch()
     }
     async fn append(&self, batch: &mut Batch) -> Result<Position, JournalError> {
-        use std::sync::atomic::Ordering::SeqCst;
-        if !batch.events.is_empty() && self.fail.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+        let meant = batch.events.iter().any(|event| !self.damaged_only || event.key().is_none());
+        if meant && self.fail.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
             self.failed.notify_one();
             return Err(JournalError::Io { what: "write".to_owned(), why: "no luck".to_owned() });
         }
@@ -452,18 +495,34 @@ impl Journal for Failing {
 #[tokio::test]
 async fn after_a_journal_error_reading_starts_from_the_checkpoint() {
     let fake = FaultSoap::start().await;
-    let failing = Arc::new(Failing { inner: MemoryJournal::new(1 << 26), fail: 0.into(), failed: Notify::new() });
+    let failing = Failing::new(0, false);
     let mut running = Running::start_on(Arc::clone(&failing) as Arc<dyn Journal>, config(&fake.url), timing()).await;
     running.streaming().await;
     fake.happen(&[(1, NOW + 1)]);
     running.read_until(has_key(1)).await;
-    failing.fail.store(3, std::sync::atomic::Ordering::SeqCst);
+    failing.fail.store(3, SeqCst);
     fake.happen(&[(2, NOW + 2), (3, NOW + 3)]);
     for _ in 0..3 {
         within("an append fails", failing.failed.notified()).await;
     }
     running.read_until(has_key(3)).await;
     assert_eq!(keys(&stop(&fake, running).await), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_damaged_event_that_the_journal_did_not_take_is_passed_on_again() {
+    let fake = FaultSoap::start().await;
+    let failing = Failing::new(2, true);
+    let mut running = Running::start_on(Arc::clone(&failing) as Arc<dyn Journal>, config(&fake.url), timing()).await;
+    running.streaming().await;
+    for _ in 0..100 {
+        fake.script("ReadNextEvents", Reply::Spoil(spoil_five));
+    }
+    fake.happen(&[(4, NOW + 4), (5, NOW + 5), (6, NOW + 6)]);
+    running.read_until(has_key(6)).await;
+    let events = stop(&fake, running).await;
+    let keys: Vec<_> = events.iter().map(Event::key).collect();
+    assert_eq!(keys, [Some(4), None, Some(6)]);
 }
 
 #[tokio::test]
