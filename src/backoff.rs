@@ -18,7 +18,7 @@ impl Backoff {
     }
 
     /// The next wait: between half of the first bound and the present bound, which then doubles.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let floor = self.first / 2;
         let wait = floor + self.bound.saturating_sub(floor).mul_f64(fastrand::f64());
         self.bound = (self.bound * 2).min(self.most);
@@ -29,7 +29,7 @@ impl Backoff {
     #[must_use]
     pub fn nth(first: Duration, most: Duration, n: u32) -> Duration {
         let bound = first.saturating_mul(1_u32.checked_shl(n.saturating_sub(1)).unwrap_or(u32::MAX)).min(most);
-        Self { first, most, bound }.next()
+        Self { first, most, bound }.wait()
     }
 
     /// Begins anew after a success.
@@ -55,11 +55,11 @@ mod tests {
     fn waits_grow_to_the_bound_and_begin_anew() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         for _ in 0..50 {
-            let first = backoff.next();
+            let first = backoff.wait();
             assert!(first >= Duration::from_millis(50) && first <= Duration::from_millis(100), "{first:?}");
             let mut longest = first;
             for _ in 0..100 {
-                longest = longest.max(backoff.next());
+                longest = longest.max(backoff.wait());
             }
             assert!(longest > Duration::from_secs(5) && longest <= Duration::from_secs(10), "{longest:?}");
             backoff.reset();

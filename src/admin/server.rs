@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,8 +29,8 @@ use crate::telemetry::Telemetry;
 /// Callers served at once; others wait.
 const MOST_CONNECTIONS: usize = 128;
 
-/// The largest body that is read.
-const MOST_BODY: usize = 1024 * 1024;
+/// As much of a body is kept.
+const MOST_BODY: usize = 64 * 1024;
 
 /// How long a caller may take to send its headers, and to be answered.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -139,12 +139,11 @@ async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Full<Byte
     let path = head.uri.path();
     if head.method == Method::POST {
         // The only thing that is posted here; the path is whatever the operator's proxy made of it.
-        let read = tokio::time::timeout(PATIENCE, Limited::new(body, MOST_BODY).collect()).await;
-        let Ok(Ok(body)) = read else {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or too slow");
+        let Ok(body) = tokio::time::timeout(PATIENCE, read(body)).await else {
+            return text(StatusCode::REQUEST_TIMEOUT, "the body is too slow");
         };
         let query = head.uri.query().unwrap_or_default();
-        let status = admin.callbacks.take(query, &head.headers, &body.to_bytes()).await;
+        let status = admin.callbacks.take(query, &head.headers, &body).await;
         return text(status, status.canonical_reason().unwrap_or_default());
     }
     if !matches!(head.method, Method::GET | Method::HEAD) {
@@ -173,6 +172,18 @@ async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Full<Byte
         "/" => text(StatusCode::OK, "VMware Event Router\n\n/stats\n/metrics\n/healthz\n/readyz"),
         _ => text(StatusCode::NOT_FOUND, "there are /stats, /metrics, /healthz and /readyz"),
     }
+}
+
+/// The beginning of a body. However large a function's answer is, its status tells how it went.
+async fn read(mut body: Incoming) -> Vec<u8> {
+    let mut read = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Ok(data) = frame.into_data() {
+            let room = MOST_BODY - read.len();
+            read.extend_from_slice(&data[..data.len().min(room)]);
+        }
+    }
+    read
 }
 
 impl Admin {

@@ -1,10 +1,10 @@
 //! One visible loop for every processor: read, route, attempt, retry, set aside, commit.
 //!
 //! A processor's cursor is a front and lanes. The front reads the journal and
-//! decides who wants each event. What it waits for is its [`window`], bounded
+//! decides who wants each event. What it waits for is its window, bounded
 //! by a span. A target that does not answer, or that falls a span behind, gets
 //! a lane: the front passes what it is owed, and a second reader reads it again
-//! when it can be delivered. Each target's [`track`] holds what it is owed now.
+//! when it can be delivered. Each target's track holds what it is owed now.
 
 mod run;
 #[cfg(test)]

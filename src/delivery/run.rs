@@ -607,7 +607,7 @@ impl Delivery {
             let mut backoff = Backoff::new(FIRST_RETRY, MOST_RETRY);
             while let Err(error) = dead_letters.keep(letter.clone()).await {
                 tracing::warn!(processor = %name, %error, "a dead letter cannot be kept yet, its lane waits");
-                tokio::time::sleep(backoff.next()).await;
+                tokio::time::sleep(backoff.wait()).await;
             }
             Done::Kept { track: at, position }
         }));

@@ -362,12 +362,12 @@ impl Track {
                     return None;
                 }
                 *probing = false;
-                *until = now + after.unwrap_or_else(|| backoff.next());
+                *until = now + after.unwrap_or_else(|| backoff.wait());
                 Some(*until)
             }
             Circuit::Closed => {
                 let mut backoff = Backoff::new(FIRST_RETRY, MOST_RETRY);
-                let until = now + after.unwrap_or_else(|| backoff.next());
+                let until = now + after.unwrap_or_else(|| backoff.wait());
                 self.circuit = Circuit::Open { since: now, until, probing: false, backoff };
                 self.status.circuit_opened(why);
                 Some(until)

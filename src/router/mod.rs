@@ -174,7 +174,7 @@ async fn read(mut stream: Box<dyn EventStream>, out: Appender) {
         let why = ended.err().map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
         out.status().waiting("ended", &why);
         tokio::select! {
-            () = tokio::time::sleep(backoff.next()) => {}
+            () = tokio::time::sleep(backoff.wait()) => {}
             () = out.stop().cancelled() => break,
         }
     }
@@ -213,7 +213,7 @@ async fn deliver(
             }
             error!(processor = status.name, %error, "delivery waits for the journal");
             tokio::select! {
-                () = tokio::time::sleep(backoff.next()) => {}
+                () = tokio::time::sleep(backoff.wait()) => {}
                 () = stop.cancelled() => {}
             }
         }

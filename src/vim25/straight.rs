@@ -106,12 +106,30 @@ impl<'s> Straight<'s, '_> {
         Ok(())
     }
 
-    /// Reads and writes the next element, comma included, if it is plainly the one expected: a leaf without attributes,
-    /// but for a reference's type, whose text needs no escaping.
+    /// Reads and writes the next element, comma included, if it is plainly the one expected: without attributes but for
+    /// a reference's type.
     #[inline]
     fn glance(&mut self, plan: &Plan, step: &Step, array: bool, depth: u32) -> Result<bool, Stop> {
         match step.kind {
-            Kind::Object | Kind::Any | Kind::Bytes | Kind::ByteArray => return Ok(false),
+            Kind::Any | Kind::Bytes | Kind::ByteArray => return Ok(false),
+            Kind::Object => {
+                // Without attributes it is of the type that is declared, polymorphic or not.
+                if !self.reader.enter(step.name) {
+                    return Ok(false);
+                }
+                self.key(plan, step, array);
+                if depth == 0
+                    && let Role::Entity(rank) = step.role
+                {
+                    self.facts.watching = rank;
+                }
+                self.object(self.plans.get(step.of), depth + 1)?;
+                if depth == 0 {
+                    self.facts.watching = 0;
+                }
+                self.out.push(b',');
+                return Ok(true);
+            }
             Kind::Reference => {
                 let Some((of, value)) = self.reader.typed_leaf(step.name) else { return Ok(false) };
                 self.key(plan, step, array);

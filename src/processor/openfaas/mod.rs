@@ -105,7 +105,7 @@ impl Processor for OpenFaas {
                     backoff.reset();
                     self.timing.interval
                 } else {
-                    backoff.next()
+                    backoff.wait()
                 };
                 tokio::time::sleep(wait).await;
             }

@@ -286,7 +286,7 @@ impl EventStream for VCenter {
                 refused_wait(&self.timing, refusals)
             } else {
                 refusals = 0;
-                backoff.next()
+                backoff.wait()
             };
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),

@@ -3,8 +3,8 @@
 
 use memchr::memchr;
 
-use super::Reader;
 use super::scan::{PLAIN, ends, same};
+use super::{MAX_DEPTH, Open, Reader};
 use crate::vim25::json::plain;
 
 impl<'a> Reader<'a> {
@@ -75,6 +75,23 @@ impl<'a> Reader<'a> {
         }
         self.pos = end;
         Some((&self.text[start..start + len], text))
+    }
+
+    /// Reads the start tag `<name>`, if that is what comes next, to the letter.
+    #[inline]
+    pub(in crate::vim25) fn enter(&mut self, name: &str) -> bool {
+        let Some(end) = self.begins(name) else { return false };
+        if self.text.as_bytes().get(end) != Some(&b'>') || self.open.is_empty() || self.open.len() >= MAX_DEPTH {
+            return false;
+        }
+        self.attributes.clear();
+        self.prefix = "";
+        self.tag = self.pos;
+        // `readable` cuts a page before offsets outgrow 32 bits.
+        #[allow(clippy::cast_possible_truncation)]
+        self.open.push(Open { start: self.pos as u32 + 1, len: name.len() as u32 });
+        self.pos = end + 1;
+        true
     }
 
     /// Where a tag's name ends, if `<name` is what comes next, inside the open element.
