@@ -7,6 +7,8 @@
 mod checkpoint;
 pub mod config;
 pub mod memory;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::SystemTime;
