@@ -34,6 +34,8 @@ where
 {
     // Where in the code a line comes from says nothing to an operator, and `target` is the field of what is delivered to.
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi).with_target(false);
+    // It would tell that a line could not be written where that line could not be written, and panic.
+    let layer = layer.log_internal_errors(false);
     let layer: Box<dyn Layer<_> + Send + Sync> = if options.json {
         Box::new(layer.json().flatten_event(true).with_current_span(true).with_span_list(false))
     } else {

@@ -4,10 +4,15 @@
 
 mod support;
 
+mod admin;
+mod check;
 mod command_line;
+mod decode;
 mod gateway;
+mod http;
 mod openfaas;
 mod oracle;
 mod payload;
 mod router;
+mod tidy;
 mod vcenter;
