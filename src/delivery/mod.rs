@@ -50,6 +50,9 @@ const LANES_BYTES: usize = 32 * 1024 * 1024;
 /// A full front whose oldest event is open for this long gives its target a lane.
 const STUCK: Duration = Duration::from_millis(500);
 
+/// How long a report of an outcome may wait to be taken. Queues do not report twice.
+const REPORT: Duration = Duration::from_secs(5);
+
 /// The longest wait that a target may ask for with `Retry-After`.
 const MOST_ASKED: Duration = Duration::from_secs(60 * 60);
 
@@ -62,9 +65,9 @@ impl Settler {
     ///
     /// # Errors
     /// The outcome, to be reported again later.
-    pub fn settle(&self, late: Late) -> Result<(), Late> {
-        self.0.try_send(late).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(late) | mpsc::error::TrySendError::Closed(late) => late,
+    pub async fn settle(&self, late: Late) -> Result<(), Late> {
+        self.0.send_timeout(late, REPORT).await.map_err(|error| match error {
+            mpsc::error::SendTimeoutError::Timeout(late) | mpsc::error::SendTimeoutError::Closed(late) => late,
         })
     }
 }

@@ -428,11 +428,12 @@ async fn an_accepted_event_stays_open_until_it_is_settled() {
     assert_eq!(cursor.state().front, Position(0));
     let settle = |position, attempt, outcome| {
         let target = Target::new("f");
-        run.settler.settle(Late { position: Position(position), target, attempt, outcome }).unwrap();
+        let settler = run.settler.clone();
+        async move { settler.settle(Late { position: Position(position), target, attempt, outcome }).await.unwrap() }
     };
-    settle(1, 1, delivered());
-    settle(2, 9, delivered());
-    settle(3, 1, failed());
+    settle(1, 1, delivered()).await;
+    settle(2, 9, delivered()).await;
+    settle(3, 1, failed()).await;
     run.until_settled_through(1).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let count = |position| run.sim.attempts.lock().unwrap()[&(Target::new("f"), Position(position))];
@@ -443,8 +444,8 @@ async fn an_accepted_event_stays_open_until_it_is_settled() {
     );
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(count(2), 2, "no callback in time is a failure");
-    settle(2, 2, delivered());
-    settle(3, 2, delivered());
+    settle(2, 2, delivered()).await;
+    settle(3, 2, delivered()).await;
     run.until_settled_through(3).await;
 }
 
@@ -458,4 +459,149 @@ async fn a_stop_waits_for_the_attempts_under_way() {
     let sim = run.finish().await;
     assert_eq!(sim.log.borrow().len(), 4);
     assert_eq!(journal.cursor("sim", Begin::End).await.unwrap().state().front, Position(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_comes_back_gets_its_events_at_once() {
+    let sim = sim(&["f", "stays"], |target, _| {
+        (Duration::from_millis(1), if target.as_str() == "f" { busy() } else { delivered() })
+    });
+    let run = Run::start(Arc::clone(&sim), Options::default()).await;
+    run.append_many(10_000, 3).await;
+    run.until(|log| log.len() == 10_000).await;
+    *sim.routes.lock().unwrap() = Arc::new(Map(targets(&["stays"])));
+    run.until_settled_through(10_000).await;
+    // It answers again, since it is another one.
+    *sim.routes.lock().unwrap() = Arc::new(Map(targets(&["back", "stays", "f"])));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = tokio::time::Instant::now();
+    run.append((0..10).map(|_| ("f".to_owned(), "vm-0".to_owned()))).await;
+    let tried = || sim.attempts.lock().unwrap().contains_key(&(Target::new("f"), Position(10_001)));
+    while !tried() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(before.elapsed() < Duration::from_millis(200), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_front_decided_holds_however_often_it_is_read_again() {
+    struct Only(&'static str);
+    impl Routes for Only {
+        fn route(&self, event: &Event) -> Targets {
+            if event.subject() == self.0 { targets(&["f"]).into() } else { Arc::new([]) }
+        }
+        fn has(&self, _target: &Target) -> bool {
+            true
+        }
+    }
+    struct Changing {
+        sim: Arc<Sim>,
+        routes: Mutex<Arc<dyn Routes>>,
+    }
+    #[async_trait]
+    impl Processor for Changing {
+        async fn run(&self, _stop: CancellationToken) {}
+        async fn ready(&self) {}
+        fn routes(&self) -> Arc<dyn Routes> {
+            self.routes.lock().unwrap().clone()
+        }
+        fn limits(&self) -> BatchLimits {
+            self.sim.limits
+        }
+        async fn attempt(&self, target: &Target, batch: &[Attempted]) -> Vec<Outcome> {
+            self.sim.attempt(target, batch).await
+        }
+        async fn check(&self, _report: &mut crate::report::Report) {}
+    }
+    let (alive, watch) = watch::channel(false);
+    let sim = sim(&[], move |_, _| (Duration::from_millis(1), if *watch.borrow() { delivered() } else { busy() }));
+    let processor = Arc::new(Changing { sim: Arc::clone(&sim), routes: Mutex::new(Arc::new(Only("old"))) });
+    let journal = Arc::new(MemoryJournal::new(1 << 30));
+    let status = Telemetry::new().processor("sim", "sim", "none");
+    let cursor = journal.cursor("sim", Begin::End).await.unwrap();
+    let options = Options { ordering: Ordering::Strict, ..Options::default() };
+    let shared = Arc::clone(&processor) as Arc<dyn Processor>;
+    let (mut delivery, settler) = Delivery::new(shared, Arc::clone(&status), cursor, None, options);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move { delivery.run(&stopped).await.unwrap() });
+    let run = Run { sim, journal, status, settler, stop, task };
+
+    run.append((0..200).flat_map(|_| ["old", "new"].map(|subject| (subject.to_owned(), String::new())))).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    *processor.routes.lock().unwrap() = Arc::new(Only("new"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    run.append((0..200).flat_map(|_| ["old", "new"].map(|subject| (subject.to_owned(), String::new())))).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    alive.send_replace(true);
+    run.until_settled_through(800).await;
+    let expected: Vec<u64> = (1..400).step_by(2).chain((402..=800).step_by(2)).collect();
+    assert_eq!(run.of("f").iter().map(|(position, _)| *position).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_may_overtake_the_answer_that_the_call_was_accepted() {
+    let settler: Arc<Mutex<Option<Settler>>> = Arc::default();
+    let shared = Arc::clone(&settler);
+    let sim = sim(&["f"], move |target, delivery| {
+        let (position, target, attempt) = (delivery.position, target.clone(), delivery.attempt);
+        let settler = shared.lock().unwrap().clone().unwrap();
+        let outcome = if attempt == 1 { failed() } else { delivered() };
+        tokio::spawn(async move { settler.settle(Late { position, target, attempt, outcome }).await.unwrap() });
+        (Duration::from_millis(5), Outcome::Accepted { within: Duration::from_secs(300) })
+    });
+    let run = Run::start(sim, Options::default()).await;
+    *settler.lock().unwrap() = Some(run.settler.clone());
+    run.append_many(5, 5).await;
+    let began = tokio::time::Instant::now();
+    run.until_settled_through(5).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(run.sim.attempts.lock().unwrap().values().sum::<u32>(), 10, "one failure and one success each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acceptance_outlives_the_alarm_of_an_earlier_one() {
+    let sim = sim(&["f"], |_, _| (Duration::from_millis(1), Outcome::Accepted { within: Duration::from_secs(30) }));
+    let run = Run::start(sim, Options::default()).await;
+    run.append_many(1, 1).await;
+    let settle = |outcome| {
+        let settler = run.settler.clone();
+        let late = Late { position: Position(1), target: Target::new("f"), attempt: 1, outcome };
+        async move { settler.settle(late).await.unwrap() }
+    };
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    // Busy does not count as an attempt: the next one is the first again.
+    settle(busy()).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    settle(delivered()).await;
+    run.until_settled_through(1).await;
+    assert_eq!(run.sim.attempts.lock().unwrap().values().sum::<u32>(), 2);
+    assert!(!run.status.target(&Target::new("f")).circuit_is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_not_kept_waiting_by_those_that_have_nothing() {
+    let names = ["a", "b", "c", "d"];
+    let sim = sim(&names, |_, _| (Duration::from_millis(10), delivered()));
+    let run = Run::start(sim, Options::default()).await;
+    // All end at the same moment; only the last has another event of the entity.
+    let subjects = ["a", "b", "c", "d", "d", "d"];
+    let began = tokio::time::Instant::now();
+    run.append(subjects.map(|subject| (subject.to_owned(), "vm-1".to_owned()))).await;
+    run.until(|log| log.len() == 6).await;
+    assert!(began.elapsed() < Duration::from_millis(40), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_makes_durable_what_ended_even_if_one_attempt_hangs() {
+    let sim = sim(&["f"], |_, delivery| {
+        (if delivery.position.0 == 3 { Duration::from_secs(86_400) } else { Duration::from_secs(1) }, delivered())
+    });
+    let run = Run::start(sim, Options::default()).await;
+    run.append_many(5, 5).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    run.stop.cancel();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let cursor = run.journal.cursor("sim", Begin::End).await.unwrap();
+    assert_eq!(cursor.state().front, Position(2));
 }

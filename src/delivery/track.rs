@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{FIRST_RETRY, MOST_RETRY, PROBES, ROOM_OPEN, SPAN};
-use crate::attempt::{Position, Reason, Target};
+use crate::attempt::{Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
 use crate::event::Event;
 use crate::telemetry::TargetStatus;
@@ -43,6 +43,10 @@ pub(super) struct Item {
     pub(super) first_attempt: Option<Instant>,
     pub(super) not_before: Option<Instant>,
     pub(super) last: Option<Reason>,
+    /// When an accepted attempt should have been settled.
+    pub(super) overdue: Option<Instant>,
+    /// What the target said of the attempt under way before that attempt was answered.
+    pub(super) early: Option<Outcome>,
 }
 
 impl Item {
@@ -99,6 +103,8 @@ pub(super) struct Track {
 
 impl Track {
     pub(super) fn new(target: Target, status: Arc<TargetStatus>, trust: usize) -> Self {
+        // A delivery that ended in the middle may have left them as they were.
+        status.reset();
         Self {
             target,
             status,
@@ -168,9 +174,28 @@ impl Track {
         }
         self.owed += 1;
         self.bytes += event.size();
-        let item =
-            Item { event, entity, stage, attempts: 0, busy: 0, first_attempt: None, not_before: None, last: None };
+        let item = Item {
+            event,
+            entity,
+            stage,
+            attempts: 0,
+            busy: 0,
+            first_attempt: None,
+            not_before: None,
+            last: None,
+            overdue: None,
+            early: None,
+        };
         self.slots.push_back((position, Some(item)));
+    }
+
+    /// The item at this place, to look at.
+    pub(super) fn look(&self, position: Position) -> Option<&Item> {
+        let at = self.slots.partition_point(|(place, _)| *place < position);
+        match self.slots.get(at) {
+            Some((place, item)) if *place == position => item.as_ref(),
+            _ => None,
+        }
     }
 
     pub(super) fn item(&mut self, position: Position) -> Option<&mut Item> {
@@ -185,14 +210,17 @@ impl Track {
     /// over comes back with the end of that wait, unless the target is probed:
     /// then its turn counts and not its wait.
     pub(super) fn next_ready(&mut self, now: Instant, probing: bool) -> Option<Result<Position, (Position, Instant)>> {
-        let position = self.ready.pop_front()?;
-        let item = self.item(position)?;
-        match item.not_before {
-            Some(then) if then > now && !probing => {
-                item.stage = Stage::Waiting;
-                Some(Err((position, then)))
-            }
-            _ => Some(Ok(position)),
+        loop {
+            let position = self.ready.pop_front()?;
+            // What was settled meanwhile is not looked for in the queue.
+            let Some(item) = self.item(position) else { continue };
+            return match item.not_before {
+                Some(then) if then > now && !probing => {
+                    item.stage = Stage::Waiting;
+                    Some(Err((position, then)))
+                }
+                _ => Some(Ok(position)),
+            };
         }
     }
 
@@ -246,6 +274,9 @@ impl Track {
             }
             Some(entity) => self.release(entity),
             None => {}
+        }
+        if self.owed == 0 {
+            self.ready.clear();
         }
         Some((item, fronts))
     }

@@ -143,7 +143,11 @@ impl Journal for MemoryJournal {
             state.trim();
         }
         drop(guard);
-        self.shared.newest.send_if_modified(|seen| std::mem::replace(seen, newest) != newest);
+        self.shared.newest.send_if_modified(|seen| {
+            let news = newest > *seen;
+            *seen = newest.max(*seen);
+            news
+        });
         Ok(newest)
     }
 

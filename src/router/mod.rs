@@ -231,8 +231,9 @@ impl Callbacks for Late {
     async fn take(&self, query: &str, headers: &HeaderMap, body: &[u8]) -> StatusCode {
         for (name, processor) in &self.processors {
             let Some(late) = processor.callback(query, headers, body).await else { continue };
-            let settlers = self.settlers.lock().unwrap_or_else(PoisonError::into_inner);
-            let settled = settlers.get(name).is_some_and(|settler| settler.settle(late).is_ok());
+            let settler = self.settlers.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+            let Some(settler) = settler else { return StatusCode::SERVICE_UNAVAILABLE };
+            let settled = settler.settle(late).await.is_ok();
             return if settled { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         }
         debug!("a callback that this router did not sign");

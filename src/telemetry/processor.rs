@@ -141,6 +141,22 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    fn forget(&self, target: &Labels) {
+        for family in [&self.attempts, &self.successes, &self.failures, &self.retries, &self.unsubscribed] {
+            family.remove(target);
+        }
+        for family in [&self.in_flight, &self.lane, &self.circuit] {
+            family.remove(target);
+        }
+        self.latency.remove(target);
+    }
+}
+
+fn target_labels(processor: &str, target: &Target) -> Labels {
+    vec![("processor", processor.to_owned()), ("target", target.as_str().to_owned())]
+}
+
 impl ProcessorStatus {
     pub(super) fn new(metrics: &Metrics, name: &str, provider: &'static str, address: &str) -> Self {
         let labels: Labels = vec![("processor", name.to_owned())];
@@ -219,6 +235,12 @@ impl ProcessorStatus {
         let status = Arc::new(TargetStatus::new(&self.metrics, &self.name, target));
         now.targets.insert(target.clone(), Arc::clone(&status));
         status
+    }
+
+    /// Forgets a target that is gone, and its metrics.
+    pub fn forget(&self, target: &Target) {
+        lock(&self.now).targets.remove(target);
+        self.metrics.forget(&target_labels(&self.name, target));
     }
 
     /// The processor's targets by name.
@@ -349,7 +371,7 @@ pub struct TargetStatus {
 
 impl TargetStatus {
     fn new(metrics: &Metrics, processor: &str, target: &Target) -> Self {
-        let labels: Labels = vec![("processor", processor.to_owned()), ("target", target.as_str().to_owned())];
+        let labels = target_labels(processor, target);
         Self {
             target: target.clone(),
             processor: processor.to_owned(),
@@ -362,6 +384,13 @@ impl TargetStatus {
             in_flight: metrics.in_flight.get_or_create(&labels).clone(),
             lane: metrics.lane.get_or_create(&labels).clone(),
             circuit: metrics.circuit.get_or_create(&labels).clone(),
+        }
+    }
+
+    /// Nothing is under way, and nothing held against the target.
+    pub fn reset(&self) {
+        for gauge in [&self.in_flight, &self.lane, &self.circuit] {
+            gauge.set(0);
         }
     }
 
