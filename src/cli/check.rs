@@ -1,10 +1,12 @@
 //! `check`: whether everything that is configured can be reached and used.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::{FAILED, OK, run};
 use crate::report::{Report, Verdict};
+use crate::router::RouterConfig;
 use crate::telemetry::Telemetry;
 use crate::{processor, stream};
 
@@ -14,43 +16,52 @@ pub(super) fn run(path: &Path) -> ExitCode {
         Err(code) => return code,
     };
     run::runtime(async {
-        println!("configuration {}", path.display());
-        println!("  ok       {} streams, {} processors", config.streams.len(), config.processors.len());
-        let telemetry = Telemetry::new();
-        let mut worst = Verdict::Ok;
-        for config in config.streams {
-            println!("\nstream {}, {}", config.name(), config.address());
-            let mut report = Report::default();
-            stream::build(config).check(&mut report).await;
-            worst = worst.max(print(&report));
+        match check(path, config, &mut io::stdout().lock()).await {
+            Ok(Verdict::Ok | Verdict::Warning) => OK.into(),
+            // What nobody could read has not been said.
+            Ok(Verdict::Failure) | Err(_) => FAILED.into(),
         }
-        for config in config.processors {
-            println!("\nprocessor {}, {}", config.name(), config.address());
-            let status = telemetry.processor(config.name(), config.provider(), config.address());
-            let mut report = Report::default();
-            processor::build(config, status, &[0; 32]).check(&mut report).await;
-            worst = worst.max(print(&report));
-        }
-        println!(
-            "\n{}",
-            match worst {
-                Verdict::Ok => "all is well",
-                Verdict::Warning => "it works, with warnings",
-                Verdict::Failure => "it does not work",
-            }
-        );
-        if worst == Verdict::Failure { FAILED.into() } else { OK.into() }
     })
 }
 
-fn print(report: &Report) -> Verdict {
+/// Looks at each component in turn, and tells at once what it finds there.
+async fn check(path: &Path, config: RouterConfig, out: &mut impl Write) -> io::Result<Verdict> {
+    writeln!(out, "configuration {}", path.display())?;
+    writeln!(out, "  ok       {} streams, {} processors", config.streams.len(), config.processors.len())?;
+    let telemetry = Telemetry::new();
+    let mut worst = Verdict::Ok;
+    for config in config.streams {
+        writeln!(out, "\nstream {}, {}", config.name(), config.address())?;
+        let mut report = Report::default();
+        stream::build(config).check(&mut report).await;
+        worst = worst.max(print(&report, out)?);
+    }
+    for config in config.processors {
+        writeln!(out, "\nprocessor {}, {}", config.name(), config.address())?;
+        let status = telemetry.processor(config.name(), config.provider(), config.address());
+        let mut report = Report::default();
+        processor::build(config, status, &[0; 32]).check(&mut report).await;
+        worst = worst.max(print(&report, out)?);
+    }
+    let conclusion = match worst {
+        Verdict::Ok => "all is well",
+        Verdict::Warning => "it works, with warnings",
+        Verdict::Failure => "it does not work",
+    };
+    writeln!(out, "\n{conclusion}")?;
+    out.flush()?;
+    Ok(worst)
+}
+
+fn print(report: &Report, out: &mut impl Write) -> io::Result<Verdict> {
     for (verdict, text) in &report.findings {
         let word = match verdict {
             Verdict::Ok => "ok",
             Verdict::Warning => "WARNING",
             Verdict::Failure => "FAILURE",
         };
-        println!("  {word:<8} {text}");
+        writeln!(out, "  {word:<8} {text}")?;
     }
-    report.verdict()
+    out.flush()?;
+    Ok(report.verdict())
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use uuid::Uuid;
 
 use super::args::Decode;
-use super::{FAILED, OK, USAGE};
+use super::{FAILED, OK, USAGE, complain};
 use crate::stream::vcenter::PageReader;
 use crate::vim25::Shape;
 
@@ -22,7 +22,7 @@ pub(super) fn run(args: &Decode) -> ExitCode {
     let shape = match args.api_version.parse::<Shape>() {
         Ok(shape) => shape,
         Err(error) => {
-            eprintln!("--api-version: {error}");
+            complain(&format!("--api-version: {error}\n"));
             return USAGE.into();
         }
     };
@@ -37,13 +37,13 @@ pub(super) fn run(args: &Decode) -> ExitCode {
             // Whoever read the output has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return FAILED.into(),
             Err(error) => {
-                eprintln!("{}: {error}", file.display());
+                complain(&format!("{}: {error}\n", file.display()));
                 whole = false;
             }
         }
     }
     if let Err(error) = out.flush() {
-        eprintln!("standard output: {error}");
+        complain(&format!("standard output: {error}\n"));
         return FAILED.into();
     }
     if whole { OK.into() } else { FAILED.into() }
@@ -68,10 +68,10 @@ fn decode(reader: &mut PageReader, file: &Path, payload: bool, out: &mut impl Wr
     // What was printed comes before what is said of it.
     out.flush()?;
     for undecoded in &page.undecoded {
-        eprintln!("{}: event {} ({}): {}", file.display(), undecoded.id, undecoded.subject, undecoded.why);
+        complain(&format!("{}: event {} ({}): {}\n", file.display(), undecoded.id, undecoded.subject, undecoded.why));
     }
     if let Some(error) = &page.error {
-        eprintln!("{}: {error}", file.display());
+        complain(&format!("{}: {error}\n", file.display()));
     }
     Ok(page.undecoded.is_empty() && page.error.is_none())
 }

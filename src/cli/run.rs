@@ -40,7 +40,7 @@ pub(super) fn runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
-            eprintln!("the runtime cannot be started: {error}");
+            super::complain(&format!("the runtime cannot be started: {error}\n"));
             FAILED.into()
         }
     }
