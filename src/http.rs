@@ -9,12 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy;
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 pub use error::{HttpError, HttpErrorKind};
@@ -117,13 +117,17 @@ impl Client {
 
     async fn begin(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpError> {
         let https = request.uri().scheme_str() == Some("https");
-        if !https
-            && let Some(proxy) = self.proxies.intercept(request.uri())
-            && let Some(auth) = proxy.basic_auth()
-        {
+        let proxy = if https { None } else { self.proxies.intercept(request.uri()) };
+        if let Some(auth) = proxy.as_ref().and_then(Intercept::basic_auth) {
             request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, auth.clone());
         }
-        self.inner(https)?.request(request).await.map_err(|error| HttpError::of_call(&error))
+        let answer = self.inner(https)?.request(request).await.map_err(|error| HttpError::of_call(&error))?;
+        match proxy {
+            Some(proxy) if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Err(connect::refused(&proxy, connect::WANTS_PASSWORD))
+            }
+            _ => Ok(answer),
+        }
     }
 }
 

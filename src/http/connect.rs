@@ -10,7 +10,7 @@ use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
@@ -56,11 +56,8 @@ impl Service<Uri> for Connector {
                 Ok(Stream { io, proxied: false })
             });
         };
-        let at = proxy.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let at = at.rsplit('@').next().unwrap_or_default().to_owned();
-        let failed = move |why: String| HttpError::new(HttpErrorKind::Proxy, format!("the proxy at {at}: {why}"));
         if proxy.uri().scheme_str() != Some("http") {
-            return Box::pin(async move { Err(failed("only http:// proxies are supported".to_owned())) });
+            return Box::pin(async move { Err(refused(&proxy, "only http:// proxies are supported")) });
         }
         if to.scheme_str() == Some("https") {
             let mut tunnel = Tunnel::new(proxy.uri().clone(), self.direct.clone());
@@ -71,22 +68,42 @@ impl Service<Uri> for Connector {
             return Box::pin(async move {
                 match tokio::time::timeout(CONNECT, connecting).await {
                     Ok(Ok(io)) => Ok(Stream { io, proxied: false }),
-                    Ok(Err(error)) => Err(failed(tunnel_text(&error))),
-                    Err(_) => Err(failed("no answer in time".to_owned())),
+                    Ok(Err(error)) => Err(refused(&proxy, &tunnel_text(&error))),
+                    Err(_) => Err(refused(&proxy, "no answer in time")),
                 }
             });
         }
         let connecting = self.direct.call(proxy.uri().clone());
         Box::pin(async move {
-            let io = connecting.await.map_err(|error| failed(HttpError::classify(&error).to_string()))?;
+            let io = connecting.await.map_err(|error| refused(&proxy, &HttpError::classify(&error).to_string()))?;
             Ok(Stream { io, proxied: true })
         })
     }
 }
 
+/// What to do about a 407.
+pub(super) const WANTS_PASSWORD: &str =
+    "it wants a user name and password; give them as http://USER:PASSWORD@HOST:PORT in the environment";
+
+/// An error that names the proxy, without its password.
+pub(super) fn refused(proxy: &Intercept, why: &str) -> HttpError {
+    let at = proxy.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let at = at.rsplit('@').next().unwrap_or_default();
+    HttpError::new(HttpErrorKind::Proxy, format!("the proxy at {at}: {why}"))
+}
+
 fn tunnel_text(error: &(dyn std::error::Error + 'static)) -> String {
     let known = HttpError::classify(error);
-    if known.kind == HttpErrorKind::Protocol { error.to_string() } else { known.to_string() }
+    if known.kind != HttpErrorKind::Protocol {
+        return known.to_string();
+    }
+    // Its errors have no names outside hyper-util.
+    match error.to_string().trim_start_matches("tunnel error: ") {
+        "proxy authorization required" => WANTS_PASSWORD.to_owned(),
+        "unsuccessful" => "it refuses to connect there, or is no proxy".to_owned(),
+        "unexpected end of file" => "it closed the connection".to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 /// A TCP connection that knows whether a proxy is at its other end.

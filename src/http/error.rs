@@ -116,7 +116,7 @@ impl HttpError {
 }
 
 fn tls_text(error: &rustls::Error) -> String {
-    use rustls::{CertificateError, Error, OtherError};
+    use rustls::{AlertDescription, CertificateError, Error, OtherError};
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "the certificate is signed by an authority that is not trusted here".to_owned()
@@ -127,8 +127,25 @@ fn tls_text(error: &rustls::Error) -> String {
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => "the certificate is for another name".to_owned(),
+        Error::InvalidCertificate(CertificateError::BadSignature) => {
+            "the certificate is signed by another authority of the same name as one that is trusted here".to_owned()
+        }
+        Error::InvalidCertificate(CertificateError::Other(OtherError(other))) if is_authority(&**other) => {
+            "the certificate is an authority's own, which is no server's".to_owned()
+        }
         Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => other.to_string(),
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the other side wants a client certificate (client_cert and client_key)".to_owned()
+        }
+        Error::AlertReceived(
+            AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::DecryptError,
+        ) => "the other side does not trust the client certificate".to_owned(),
         Error::InvalidMessage(_) => "the other side does not speak TLS".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// rustls has no name for this one.
+fn is_authority(error: &(dyn Error + 'static)) -> bool {
+    error.to_string() == "CaUsedAsEndEntity"
 }
