@@ -87,7 +87,9 @@ async fn explain(stream: &VCenter, error: &CallError) -> String {
                  after several tries the account may be locked for a while"
                     .to_owned()
             }
-            "NoPermission" => "this user may not log in: give it a role on the vCenter, see docs/vcenter.md".to_owned(),
+            "NoPermission" => {
+                "this user may not log in: give it a role on the vCenter, see docs/operations.md".to_owned()
+            }
             _ => format!("{address}: {error}; see vCenter's own log"),
         },
         CallError::Status { .. } => format!("{address}: {error}; wait until it has started, or correct the address"),
@@ -126,7 +128,7 @@ async fn check_privileges(stream: &VCenter, session: &Arc<Session>, report: &mut
     if !missing.is_empty() {
         report.fail(format!(
             "this user lacks {} on the vCenter itself: give it the role Read-only there, with propagation to children; \
-             see docs/vcenter.md",
+             see docs/operations.md",
             missing.join(" and ")
         ));
         return;
@@ -143,7 +145,7 @@ async fn check_privileges(stream: &VCenter, session: &Arc<Session>, report: &mut
         Err(error) => match error.fault() {
             Some("NoPermission") => report.fail(format!(
                 "this user may not read events ({error}): give it the role Read-only on the vCenter itself, with \
-                 propagation to children; see docs/vcenter.md"
+                 propagation to children; see docs/operations.md"
             )),
             Some("InvalidState") => report.fail(format!(
                 "vCenter has no collector to spare ({error}): end sessions that leave theirs behind, or raise \

@@ -1,7 +1,7 @@
 //! The vCenter stream: every event of one vCenter Server, in order, from where the journal's checkpoint says.
 //!
 //! It never ends on its own: whatever vCenter or the network does, it waits, logs in again if it must, and goes on
-//! from the checkpoint. `docs/vcenter.md` says what it promises and how it reads.
+//! from the checkpoint. `docs/operations.md` says what it needs there.
 
 mod care;
 mod check;

@@ -104,7 +104,7 @@ async fn a_privilege_is_missing() {
     fake.state().now = now();
     fake.state().lacking = vec!["System.Read"];
     let report = check(config(&fake.url)).await;
-    assert_has(failure(&report), &["lacks System.Read", "role Read-only", "docs/vcenter.md"]);
+    assert_has(failure(&report), &["lacks System.Read", "role Read-only", "docs/operations.md"]);
     fake.state().lacking.clear();
     fake.script("ReadNextEvents", Reply::Fault("NoPermission"));
     assert_has(failure(&check(config(&fake.url)).await), &["may not read events", "role Read-only"]);
