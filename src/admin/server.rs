@@ -1,8 +1,10 @@
 //! The HTTP server: who may ask what.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +18,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ring::digest;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
@@ -26,7 +27,8 @@ use crate::config::Secret;
 use crate::journal::Journal;
 use crate::telemetry::Telemetry;
 
-/// Callers served at once; others wait.
+/// Callers served at once. One more takes the place of the one that has been idle for longest,
+/// so that nobody can keep probes out by holding connections open.
 const MOST_CONNECTIONS: usize = 128;
 
 /// As much of a body is kept.
@@ -34,6 +36,9 @@ const MOST_BODY: usize = 64 * 1024;
 
 /// How long a caller may take to send its headers, and to be answered.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long an answer that is ready may take to be sent when the router ends.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Takes what asynchronous functions' queues say later.
 #[async_trait]
@@ -82,12 +87,8 @@ impl Server {
     /// Serves until stopped, and finishes what it has begun to answer.
     pub async fn run(self, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let mut callers = Callers::default();
         loop {
-            let permit = tokio::select! {
-                Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
-                () = stop.cancelled() => break,
-            };
             let stream = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => stream,
@@ -100,21 +101,53 @@ impl Server {
                 },
                 () = stop.cancelled() => break,
             };
-            let (admin, stop) = (Arc::clone(&self.admin), stop.clone());
-            tasks.spawn(async move {
-                serve(stream, admin, stop).await;
-                drop(permit);
-            });
+            tasks.spawn(serve(stream, Arc::clone(&self.admin), stop.clone(), callers.admit()));
         }
         tasks.close();
         tasks.wait().await;
     }
 }
 
-async fn serve(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken) {
+/// One connection.
+#[derive(Default)]
+struct Caller {
+    /// It has asked, and waits for the answer.
+    answering: AtomicBool,
+    /// Its place is needed.
+    evicted: CancellationToken,
+}
+
+/// Those that are connected, the oldest first.
+#[derive(Default)]
+struct Callers(VecDeque<Arc<Caller>>);
+
+impl Callers {
+    fn admit(&mut self) -> Arc<Caller> {
+        if self.0.len() >= MOST_CONNECTIONS {
+            // Whose task has ended is held by nobody else.
+            self.0.retain(|caller| Arc::strong_count(caller) > 1);
+        }
+        if self.0.len() >= MOST_CONNECTIONS {
+            let idle = self.0.iter().position(|caller| !caller.answering.load(Relaxed));
+            if let Some(caller) = self.0.remove(idle.unwrap_or(0)) {
+                caller.evicted.cancel();
+            }
+        }
+        let caller = Arc::<Caller>::default();
+        self.0.push_back(Arc::clone(&caller));
+        caller
+    }
+}
+
+async fn serve(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken, caller: Arc<Caller>) {
+    let asking = Arc::clone(&caller);
     let service = service_fn(move |request| {
-        let admin = Arc::clone(&admin);
-        async move { Ok::<_, Infallible>(answer(&admin, request).await) }
+        let (admin, caller) = (Arc::clone(&admin), Arc::clone(&asking));
+        async move {
+            let answer = answer(&admin, &caller, request).await;
+            caller.answering.store(false, Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -126,15 +159,18 @@ async fn serve(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken) {
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            // One that has asked nothing is owed nothing.
+            let patience = if caller.answering.load(Relaxed) { PATIENCE } else { FLUSH };
+            tokio::time::timeout(patience, connection).await.unwrap_or(Ok(()))
         }
+        () = caller.evicted.cancelled() => Ok(()),
     };
     if let Err(error) = ended {
         debug!(%error, "a caller of the metrics server went away");
     }
 }
 
-async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(admin: &Admin, caller: &Caller, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     if head.method == Method::POST {
@@ -142,10 +178,12 @@ async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Full<Byte
         let Ok(body) = tokio::time::timeout(PATIENCE, read(body)).await else {
             return text(StatusCode::REQUEST_TIMEOUT, "the body is too slow");
         };
+        caller.answering.store(true, Relaxed);
         let query = head.uri.query().unwrap_or_default();
         let status = admin.callbacks.take(query, &head.headers, &body).await;
         return text(status, status.canonical_reason().unwrap_or_default());
     }
+    caller.answering.store(true, Relaxed);
     if !matches!(head.method, Method::GET | Method::HEAD) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is understood here");
         answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
