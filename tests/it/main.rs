@@ -5,6 +5,7 @@
 mod support;
 
 mod command_line;
+mod decode;
 mod gateway;
 mod openfaas;
 mod oracle;
