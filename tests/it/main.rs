@@ -11,4 +11,5 @@ mod openfaas;
 mod oracle;
 mod payload;
 mod router;
+mod tidy;
 mod vcenter;
