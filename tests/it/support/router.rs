@@ -17,6 +17,9 @@ use super::gateway::Gateway;
 use super::raw;
 use super::vcsim::{PASSWORD, USER};
 
+/// A test that waits this long for something waits in vain.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// The entry of a vCenter.
 pub(crate) fn stream(url: &Url) -> Value {
     json!({
@@ -44,18 +47,32 @@ pub(crate) fn metrics() -> Value {
     json!({ "type": "metrics", "provider": "internal", "address": "127.0.0.1:0", "auth": { "method": "none" } })
 }
 
-/// Writes a configuration and runs a command to its end.
-pub(crate) fn run(args: &[&str], config: &[Value]) -> Output {
-    let folder = tempfile::tempdir().unwrap();
+/// The binary, with a configuration file and an environment in which proxies are these alone.
+pub(crate) fn command(folder: &TempDir, config: &[Value], env: &[(&str, &str)]) -> Command {
     let path = folder.path().join("config.json");
     fs::write(&path, json!(config).to_string()).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_vmware-event-router"))
-        .args(args)
-        .arg("-config")
-        .arg(&path)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vmware-event-router"));
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    command.envs(env.iter().copied()).arg("-config").arg(path).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(args: &[&str], config: &[Value]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    command(&folder, config, &[]).args(args).output().unwrap()
+}
+
+/// The same, while the peers of this test go on: its exit code, and all that it printed.
+pub(crate) async fn run_with(args: &[&str], config: &[Value], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(&folder, config, env);
+    command.args(args);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
 }
 
 /// A running router; killed when dropped.
@@ -71,15 +88,15 @@ pub(crate) struct Router {
 impl Router {
     /// Starts it with these entries and arguments, and waits until its metrics server listens.
     pub(crate) async fn start(config: &[Value], args: &[&str]) -> Self {
+        Self::start_with(config, args, &[]).await
+    }
+
+    /// The same, with these in its environment.
+    pub(crate) async fn start_with(config: &[Value], args: &[&str], env: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.json");
-        fs::write(&path, json!(config).to_string()).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_vmware-event-router"))
-            .arg("-config")
-            .arg(&path)
+        let mut child = command(&folder, config, env)
             .arg("-log-json")
             .args(args)
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -137,6 +154,19 @@ impl Router {
     /// `/stats`, read.
     pub(crate) async fn stats(&self) -> Value {
         serde_json::from_slice(self.get("/stats").await.body()).unwrap()
+    }
+
+    /// Waits until `/stats` is as wanted, and gives it. There is nothing to be told by.
+    pub(crate) async fn stats_when(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let began = std::time::Instant::now();
+        loop {
+            let stats = self.stats().await;
+            if wanted(&stats) {
+                return stats;
+            }
+            assert!(began.elapsed() < PATIENCE, "waited in vain: {stats:#}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until it is ready. There is nothing to be told by, as for the probes that it is made for.
