@@ -8,6 +8,7 @@ mod check;
 mod command_line;
 mod decode;
 mod gateway;
+mod http;
 mod openfaas;
 mod oracle;
 mod payload;

@@ -3,8 +3,10 @@
 pub(crate) mod fault_soap;
 pub(crate) mod gateway;
 pub(crate) mod govc;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod router;
 pub(crate) mod soap;
 pub(crate) mod stream;
+pub(crate) mod tls;
 pub(crate) mod vcsim;
