@@ -84,9 +84,8 @@ async fn a_certificate_that_is_its_own_authority_is_told_as_such() {
     let (kind, text) = fails(trusting(&authority), &https(&server)).await;
     assert_eq!(kind, HttpErrorKind::Tls);
     assert!(text.contains("an authority's own"), "{text}");
-    let thumbprint =
-        Some(Thumbprint::parse(&inspect_tls(&Url::parse(&https(&server)).unwrap()).await.unwrap().thumbprint));
-    let pinned = TlsOptions { thumbprint: thumbprint.unwrap(), ..TlsOptions::default() };
+    let facts = inspect_tls(&Url::parse(&https(&server)).unwrap()).await.unwrap();
+    let pinned = TlsOptions { thumbprint: Thumbprint::parse(&facts.thumbprint), ..TlsOptions::default() };
     assert_eq!(ask(pinned, &https(&server)).await.unwrap().status(), 200);
 }
 

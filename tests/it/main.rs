@@ -4,6 +4,7 @@
 
 mod support;
 
+mod admin;
 mod check;
 mod command_line;
 mod decode;
