@@ -166,7 +166,8 @@ async fn killed_simulators_and_ended_sessions_lose_nothing_that_the_simulator_st
     client.post("the last").await.unwrap();
     running.read_until(|event| member(event, "Message") == "the last").await;
     let has = client.all_events().await.unwrap();
-    assert!(running.status.reconnects_total() >= 5, "{}", running.status.reconnects_total());
+    // A simulator that is killed before the stream has come back to the one before costs no login of its own.
+    assert!(running.status.reconnects_total() >= 4, "{}", running.status.reconnects_total());
     let events = running.stop().await;
     assert_no_twins(&events);
     let read: HashSet<(i32, String)> =
