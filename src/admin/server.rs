@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,9 +26,12 @@ use crate::config::Secret;
 use crate::journal::Journal;
 use crate::telemetry::Telemetry;
 
-/// Callers served at once. One more takes the place of the one that has been idle for longest,
+/// Callers served at once. One more takes the place of one that has long asked nothing,
 /// so that nobody can keep probes out by holding connections open.
 const MOST_CONNECTIONS: usize = 128;
+
+/// How long a caller keeps its place without having asked, when others wait for one.
+const STALE: Duration = Duration::from_secs(1);
 
 /// As much of a body is kept.
 const MOST_BODY: usize = 64 * 1024;
@@ -89,6 +91,9 @@ impl Server {
         let tasks = TaskTracker::new();
         let mut callers = Callers::default();
         loop {
+            while !callers.have_room() && !stop.is_cancelled() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             let stream = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => stream,
@@ -109,12 +114,21 @@ impl Server {
 }
 
 /// One connection.
-#[derive(Default)]
 struct Caller {
-    /// It has asked, and waits for the answer.
-    answering: AtomicBool,
+    /// Since when it has asked nothing that is not answered; none while it waits for an answer.
+    idle: Mutex<Option<Instant>>,
     /// Its place is needed.
     evicted: CancellationToken,
+}
+
+impl Caller {
+    fn set_idle(&self, idle: Option<Instant>) {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = idle;
+    }
+
+    fn idle(&self) -> Option<Instant> {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Those that are connected, the oldest first.
@@ -122,18 +136,24 @@ struct Caller {
 struct Callers(VecDeque<Arc<Caller>>);
 
 impl Callers {
-    fn admit(&mut self) -> Arc<Caller> {
+    /// Whether there is room for one more, if need be by sending another away.
+    fn have_room(&mut self) -> bool {
         if self.0.len() >= MOST_CONNECTIONS {
             // Whose task has ended is held by nobody else.
             self.0.retain(|caller| Arc::strong_count(caller) > 1);
         }
-        if self.0.len() >= MOST_CONNECTIONS {
-            let idle = self.0.iter().position(|caller| !caller.answering.load(Relaxed));
-            if let Some(caller) = self.0.remove(idle.unwrap_or(0)) {
-                caller.evicted.cancel();
-            }
+        if self.0.len() < MOST_CONNECTIONS {
+            return true;
         }
-        let caller = Arc::<Caller>::default();
+        let stale = |caller: &Arc<Caller>| caller.idle().is_some_and(|since| since.elapsed() >= STALE);
+        let Some(caller) = self.0.iter().position(stale).and_then(|at| self.0.remove(at)) else { return false };
+        caller.evicted.cancel();
+        true
+    }
+
+    fn admit(&mut self) -> Arc<Caller> {
+        let idle = Mutex::new(Some(Instant::now()));
+        let caller = Arc::new(Caller { idle, evicted: CancellationToken::new() });
         self.0.push_back(Arc::clone(&caller));
         caller
     }
@@ -145,7 +165,7 @@ async fn serve(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken, ca
         let (admin, caller) = (Arc::clone(&admin), Arc::clone(&asking));
         async move {
             let answer = answer(&admin, &caller, request).await;
-            caller.answering.store(false, Relaxed);
+            caller.set_idle(Some(Instant::now()));
             Ok::<_, Infallible>(answer)
         }
     });
@@ -160,7 +180,7 @@ async fn serve(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken, ca
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             // One that has asked nothing is owed nothing.
-            let patience = if caller.answering.load(Relaxed) { PATIENCE } else { FLUSH };
+            let patience = if caller.idle().is_none() { PATIENCE } else { FLUSH };
             tokio::time::timeout(patience, connection).await.unwrap_or(Ok(()))
         }
         () = caller.evicted.cancelled() => Ok(()),
@@ -178,12 +198,12 @@ async fn answer(admin: &Admin, caller: &Caller, request: Request<Incoming>) -> R
         let Ok(body) = tokio::time::timeout(PATIENCE, read(body)).await else {
             return text(StatusCode::REQUEST_TIMEOUT, "the body is too slow");
         };
-        caller.answering.store(true, Relaxed);
+        caller.set_idle(None);
         let query = head.uri.query().unwrap_or_default();
         let status = admin.callbacks.take(query, &head.headers, &body).await;
         return text(status, status.canonical_reason().unwrap_or_default());
     }
-    caller.answering.store(true, Relaxed);
+    caller.set_idle(None);
     if !matches!(head.method, Method::GET | Method::HEAD) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is understood here");
         answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));

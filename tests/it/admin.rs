@@ -493,6 +493,7 @@ async fn callbacks_settle_what_the_queue_took() {
     happen(&fake, 1..51);
     let right = basic_auth("ops", "pass:wörd").to_str().unwrap().to_owned();
     let name = format!("openfaas@{}", gateway.url());
+    let began = std::time::Instant::now();
     let page = loop {
         let answer = router.get_with("/stats", &[("authorization", &right)]).await;
         let stats: Value = serde_json::from_slice(answer.body()).unwrap();
@@ -500,6 +501,7 @@ async fn callbacks_settle_what_the_queue_took() {
         if page["invocations"]["VmPoweredOnEvent"] == json!({ "SuccessCount": 100, "FailureCount": 50 }) {
             break page;
         }
+        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain: {page:#}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     for (function, attempts, retries) in [("good", 50, 0), ("moody", 53, 3), ("bad", 50, 0)] {

@@ -1,7 +1,5 @@
 //! `check` as its users run it: what it prints, and its exit code. Each failure has a message of its own.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -176,14 +174,11 @@ async fn a_reader_that_goes_away_is_no_panic() {
     let folder = tempfile::tempdir().unwrap();
     let config = [stream(&fake.url), processor(&gateway, &json!({})), metrics()];
     let mut command = command(&folder, &config, &[]);
-    let mut child = command.arg("check").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let ended = tokio::task::spawn_blocking(move || {
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("configuration "), "{line}");
-        child.wait_with_output().unwrap()
-    });
-    let output = ended.await.unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    // Before anything is written: later would be a race.
+    drop(reader);
+    command.arg("check").stdout(writer);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!error.contains("panicked"), "{error}");
     assert_eq!(output.status.code(), Some(1), "what nobody could read has not been said: {error}");
