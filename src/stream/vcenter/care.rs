@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::debug;
 
-use super::page::Undecoded;
+use super::page::{Page, Undecoded};
 use super::session::{Seen, format_time};
 use super::stall::StallWatch;
 use super::tail::{Tail, Trouble};
@@ -17,7 +17,7 @@ use crate::event::Event;
 const KEY_ALARM: i32 = i32::MAX - 10_000_000;
 
 /// Damaged events that are remembered, so that none is passed on again with each new collector.
-const MOST_BROKEN: usize = 1024;
+const MOST_NAMELESS: usize = 1024;
 
 /// What a stream keeps from collector to collector.
 pub(super) struct Care {
@@ -28,7 +28,8 @@ pub(super) struct Care {
     pub(super) stall: StallWatch,
     /// How often a page that holds one event broke off, in a row.
     pub(super) cuts: u32,
-    broken: BTreeSet<String>,
+    /// Ids of events whose key or time cannot be read.
+    nameless: BTreeSet<String>,
     /// `latestEvent` cannot be had from this server.
     pub(super) no_latest: bool,
     pub(super) told_gap: Option<Instant>,
@@ -44,7 +45,7 @@ impl Care {
             skip_to: None,
             stall: StallWatch::new(timing.stall),
             cuts: 0,
-            broken: BTreeSet::new(),
+            nameless: BTreeSet::new(),
             no_latest: false,
             told_gap: None,
             told_bound: false,
@@ -55,20 +56,32 @@ impl Care {
 
     /// What was on its way into the journal may not have arrived.
     pub(super) fn doubt(&mut self) {
-        self.broken.clear();
+        self.nameless.clear();
         self.told_gap = None;
         self.skip_to = None;
     }
 
-    /// Remembers a damaged event. Whether it is one that was not passed on yet.
-    pub(super) fn is_broken(&mut self, id: &str) -> bool {
-        if self.broken.contains(id) {
+    /// Remembers an event that no key and time identify. Whether it is one that was not passed on yet.
+    pub(super) fn is_first(&mut self, id: &str) -> bool {
+        if self.nameless.contains(id) {
             return false;
         }
-        if self.broken.len() >= MOST_BROKEN {
-            self.broken.pop_first();
+        if self.nameless.len() >= MOST_NAMELESS {
+            self.nameless.pop_first();
         }
-        self.broken.insert(id.to_owned())
+        self.nameless.insert(id.to_owned())
+    }
+
+    /// Drops the page's events that no key and time identify and that were passed on before.
+    pub(super) fn keep_first(&mut self, page: &mut Page) {
+        let Page { events, undecoded, .. } = page;
+        events.retain(|event| {
+            let keep = (event.key().is_some() && event.created().is_some()) || self.is_first(event.id());
+            if !keep {
+                undecoded.retain(|told| told.id != event.id());
+            }
+            keep
+        });
     }
 }
 
@@ -144,5 +157,32 @@ impl Tail<'_> {
                 Ok(None)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::stream::vcenter::page::PageReader;
+    use crate::vim25::Shape;
+
+    #[test]
+    fn an_event_without_key_or_time_is_passed_on_once_until_that_is_in_doubt() {
+        let xml = br#"<E:Envelope xmlns:E="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><E:Body><ReadNextEventsResponse xmlns="urn:vim25"><returnval xsi:type="VmPoweredOnEvent"><key>99999999999</key><createdTime>2026-11-22T10:00:01Z</createdTime></returnval><returnval xsi:type="VmPoweredOnEvent"><key>2</key><chainId>1</chainId><createdTime>2026-11-22T10:00:01Z</createdTime></returnval></ReadNextEventsResponse></E:Body></E:Envelope>"#;
+        let mut reader = PageReader::new("vc".into(), "s", Shape::V6_7, Uuid::nil(), "6.7");
+        let mut care = Care::new(&Timing::default());
+        let mut kept = || {
+            let mut page = reader.read(xml, |_| true);
+            care.keep_first(&mut page);
+            (page.events.len(), page.undecoded.len())
+        };
+        assert_eq!(kept(), (2, 1));
+        assert_eq!(kept(), (1, 0), "what has a key and a time is told apart by them, elsewhere");
+        care.doubt();
+        let mut page = reader.read(xml, |_| true);
+        care.keep_first(&mut page);
+        assert_eq!(page.events.len(), 2);
     }
 }

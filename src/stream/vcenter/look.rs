@@ -40,7 +40,7 @@ impl Look {
         let future = Box::pin(async move {
             let clock = Some(session.current_time().await?);
             let collector = session.create_collector(from, &types).await?;
-            let body = session.read_next(&collector, PAGE).await?;
+            let body = read(&session, &collector).await?;
             Ok(Step::Page { collector, body, clock })
         });
         Self { future, from, until, pages: 0 }
@@ -66,11 +66,23 @@ impl Look {
             return newest.filter(|_| !at_end);
         }
         self.future = Box::pin(async move {
-            let body = session.read_next(&collector, PAGE).await?;
+            let body = read(&session, &collector).await?;
             Ok(Step::Page { collector, body, clock: None })
         });
         None
     }
+}
+
+/// The next page; after a failure the collector is given back, since the look ends with it.
+async fn read(session: &Session, collector: &Ref) -> Result<Bytes, CallError> {
+    let read = session.read_next(collector, PAGE).await;
+    if let Err(error) = &read
+        && !error.session_gone()
+        && let Err(error) = session.destroy(collector).await
+    {
+        tracing::debug!(%error, "a collector could not be destroyed");
+    }
+    read
 }
 
 /// When to look, and where.

@@ -138,6 +138,7 @@ impl<'a> Tail<'a> {
                 }
             };
             let mut page = self.pages.read(&body, |seen| self.place.is_new(seen));
+            self.care.keep_first(&mut page);
             let damage = damage(&mut page, &body)?;
             if !std::mem::replace(&mut proven, true) {
                 // Not before: a server that takes the collector and then fails would be told of with each try.
@@ -241,7 +242,7 @@ impl<'a> Tail<'a> {
         self.care.cuts = 0;
         let (event, undecoded) = self.pages.broken(body, why);
         page.count = page.count.max(1);
-        if self.care.is_broken(event.id()) {
+        if self.care.is_first(event.id()) {
             self.care.one_by_one = None;
             page.events.push(event);
             page.undecoded.push(undecoded);
