@@ -4,14 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
 use ring::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio::net::TcpStream;
+use tower_service::Service as _;
 use url::Url;
 
+use super::connect::Connector;
 use super::{HttpError, HttpErrorKind};
 
 /// How a component decides whom it talks to.
@@ -186,21 +190,24 @@ pub struct TlsFacts {
     pub thumbprint: String,
 }
 
-/// Shakes hands with an https server, directly and trusting anybody, to see what it shows.
+/// Shakes hands with an https server, through the proxy if there is one and trusting anybody, to see what it shows.
 ///
 /// # Errors
 /// No connection, or no TLS.
 pub async fn inspect_tls(url: &Url) -> Result<TlsFacts, HttpError> {
     let host = url.host_str().unwrap_or_default();
-    let port = url.port_or_known_default().unwrap_or(443);
     let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(bare.clone())
+    let uri: Uri = url
+        .as_str()
+        .parse()
+        .map_err(|error| HttpError::new(HttpErrorKind::Protocol, format!("{host} is no address: {error}")))?;
+    let name = ServerName::try_from(bare)
         .map_err(|error| HttpError::new(HttpErrorKind::Dns, format!("{host} is no name for TLS: {error}")))?;
     let config = client_config(&TlsOptions { insecure: true, ..TlsOptions::default() }, false)?;
     let shake = async {
-        let tcp = TcpStream::connect((bare.as_str(), port)).await.map_err(|error| HttpError::classify(&error))?;
+        let stream = Connector::new(Arc::new(Matcher::from_env())).call(uri).await?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-        connector.connect(name, tcp).await.map_err(|error| HttpError::classify(&error))
+        connector.connect(name, TokioIo::new(stream)).await.map_err(|error| HttpError::classify(&error))
     };
     let stream = tokio::time::timeout(Duration::from_secs(10), shake)
         .await

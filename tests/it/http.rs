@@ -331,6 +331,7 @@ async fn everything_goes_through_the_proxies_that_the_environment_names() {
         assert!(!log.iter().any(|line| line.contains("p%40ss") || line.contains("p@ss")), "{log:#?}");
         let (code, text) = run_with(&["check"], &config, &env).await;
         assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("TLSv1.3 with the certificate "), "seen through the proxy: {text}");
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn check(stream: &mut VCenter, report: &mut Report) {
     if address.scheme() == "https" {
         match inspect_tls(address).await {
             Ok(facts) => report.ok(format!("{} with the certificate {}", facts.version, facts.thumbprint)),
-            // The call below says the same in more words, and through a proxy there is no direct way.
+            // The call below says the same in more words.
             Err(error) => tracing::debug!(%error, "TLS cannot be looked at"),
         }
     } else {
