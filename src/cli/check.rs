@@ -27,7 +27,9 @@ pub(super) fn run(path: &Path) -> ExitCode {
 /// Looks at each component in turn, and tells at once what it finds there.
 async fn check(path: &Path, config: RouterConfig, out: &mut impl Write) -> io::Result<Verdict> {
     writeln!(out, "configuration {}", path.display())?;
-    writeln!(out, "  ok       {} streams, {} processors", config.streams.len(), config.processors.len())?;
+    let count = |many: usize, what: &str| format!("{many} {what}{}", if many == 1 { "" } else { "s" });
+    let (streams, processors) = (count(config.streams.len(), "stream"), count(config.processors.len(), "processor"));
+    writeln!(out, "  ok       {streams}, {processors}")?;
     let telemetry = Telemetry::new();
     let mut worst = Verdict::Ok;
     for config in config.streams {

@@ -58,7 +58,7 @@ async fn all_is_well() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.ends_with("\nall is well\n"), "{text}");
     for part in [
-        "1 streams, 1 processors",
+        "1 stream, 1 processor",
         &format!(", {}\n", vcsim.url),
         "TLSv1.3",
         "logged in as user",
