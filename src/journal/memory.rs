@@ -12,9 +12,6 @@ use super::{
 };
 use crate::attempt::{BatchLimits, Position, Target};
 
-/// The bound that applies where the configuration names none.
-pub const DEFAULT_MAX_BYTES: u64 = 64 * 1024 * 1024;
-
 /// A journal that lives in memory.
 pub struct MemoryJournal {
     shared: Arc<Shared>,

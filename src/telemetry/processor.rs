@@ -25,6 +25,7 @@ fn histogram() -> Histogram {
     Histogram::new(BUCKETS)
 }
 
+#[derive(Clone)]
 pub(super) struct Metrics {
     attempts: Family<Labels, Counter>,
     successes: Family<Labels, Counter>,
@@ -123,25 +124,6 @@ pub struct ProcessorStatus {
 }
 
 impl Metrics {
-    fn share(&self) -> Self {
-        Self {
-            attempts: self.attempts.clone(),
-            successes: self.successes.clone(),
-            failures: self.failures.clone(),
-            retries: self.retries.clone(),
-            unsubscribed: self.unsubscribed.clone(),
-            latency: self.latency.clone(),
-            in_flight: self.in_flight.clone(),
-            lane: self.lane.clone(),
-            circuit: self.circuit.clone(),
-            ready: self.ready.clone(),
-            backlog: self.backlog.clone(),
-            refresh_errors: self.refresh_errors.clone(),
-        }
-    }
-}
-
-impl Metrics {
     fn forget(&self, target: &Labels) {
         for family in [&self.attempts, &self.successes, &self.failures, &self.retries, &self.unsubscribed] {
             family.remove(target);
@@ -168,7 +150,7 @@ impl ProcessorStatus {
             refresh_errors: counter(&metrics.refresh_errors, &labels),
             ready: metrics.ready.get_or_create(&labels).clone(),
             backlog: metrics.backlog.get_or_create(&labels).clone(),
-            metrics: metrics.share(),
+            metrics: metrics.clone(),
             now: Mutex::new(Now {
                 state: ProcessorState::NotReady { why: None },
                 presence: Presence::away(),
