@@ -18,6 +18,8 @@ pub mod telemetry;
 
 pub mod vim25;
 
+pub mod simulator;
+
 pub mod journal;
 pub mod stream;
 

@@ -111,7 +111,8 @@ impl Call {
     }
 }
 
-fn escape(out: &mut String, text: &str) {
+/// Writes text as the content of an element or attribute.
+pub fn escape(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

@@ -13,13 +13,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("telemetry", &["attempt", "event"]),
     ("vim25", &[]),
+    ("simulator", &["vim25"]),
     ("journal", &["attempt", "config", "event", "telemetry"]),
     ("stream", &["backoff", "config", "event", "http", "journal", "report", "telemetry", "vim25"]),
     ("processor", &["attempt", "backoff", "config", "event", "http", "report", "telemetry"]),
     ("delivery", &["attempt", "backoff", "config", "event", "journal", "processor", "telemetry"]),
     ("admin", &["config", "http", "journal", "telemetry"]),
     ("router", &["admin", "backoff", "config", "delivery", "journal", "processor", "stream", "telemetry"]),
-    ("cli", &["config", "processor", "report", "router", "stream", "telemetry", "vim25"]),
+    ("cli", &["config", "processor", "report", "router", "simulator", "stream", "telemetry", "vim25"]),
 ];
 
 /// As long as a file may be.

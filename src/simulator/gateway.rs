@@ -1,0 +1,1 @@
+//! A small OpenFaaS gateway for the demo.
