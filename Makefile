@@ -55,6 +55,10 @@ bench: ## speed, memory and size, of what `cargo build --release --locked` makes
 	FOOTPRINT_GATEWAY=$(abspath $(TARGET))/measured/stub_gateway \
 		$(CARGO) bench --locked
 
+.PHONY: soak
+soak: ## an hour of load and faults, told in parts: run it again until it gives its verdict
+	@tools/soak.sh
+
 .PHONY: ci
 ci: fmt lint scripts test doc deny image-test deploy-check ## all that must hold before a merge
 

@@ -3,6 +3,7 @@
 pub(crate) mod fault_soap;
 pub(crate) mod gateway;
 pub(crate) mod govc;
+pub(crate) mod judge;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod router;

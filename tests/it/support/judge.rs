@@ -1,0 +1,323 @@
+//! Holds what a receiver was sent against what happened: nothing may be missing but what a gap event names, nothing may
+//! come twice, and each entity's events come in the order in which they happened.
+
+#![allow(dead_code, reason = "each of the programs that include this file uses a part of it")]
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// An event's identity: its key, and its CreatedTime in microseconds since 1970.
+pub(crate) type Id = (i32, i64);
+
+/// Mistakes that are kept to be shown; the rest is counted.
+const MOST_SHOWN: usize = 20;
+
+/// What is true of an event that happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Happened {
+    /// Its place in the order of all that ever happened.
+    pub(crate) seq: u64,
+    pub(crate) key: i32,
+    pub(crate) created: i64,
+    /// The user may not see it: it need not come, and may not.
+    pub(crate) hidden: bool,
+    /// It came about late, behind what was read already: its order is nobody's promise.
+    pub(crate) late: bool,
+}
+
+impl Happened {
+    /// Reads a line of the simulator's ledger: number, key, CreatedTime, flags.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let (seq, key, created) =
+            (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let flags = words.next().unwrap_or_default();
+        Some(Self { seq, key, created, hidden: flags.contains('h'), late: flags.contains('l') })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Data<'a> {
+    key: Option<i32>,
+    created_time: Option<String>,
+    #[serde(borrow)]
+    vm: Option<&'a RawValue>,
+    #[serde(borrow)]
+    host: Option<&'a RawValue>,
+    #[serde(borrow)]
+    compute_resource: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ds: Option<&'a RawValue>,
+    #[serde(borrow)]
+    net: Option<&'a RawValue>,
+    #[serde(borrow)]
+    datacenter: Option<&'a RawValue>,
+    raw_xml: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// What came of it all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) happened: u64,
+    pub(crate) received: u64,
+    /// What is missing and lies in a gap that was told.
+    pub(crate) in_gaps: u64,
+    pub(crate) gaps: u64,
+    /// Events that came with `DecodeError`.
+    pub(crate) undecoded: u64,
+    pub(crate) owed: u64,
+    pub(crate) mistakes: u64,
+    pub(crate) shown: Vec<String>,
+}
+
+/// The judge of one run.
+#[derive(Default)]
+pub(crate) struct Judge {
+    /// What happened, with whatever is needed until it has come.
+    owed: HashMap<Id, Happened>,
+    /// What came before it was known to have happened, by entity, in the order in which it came.
+    arrivals: HashMap<Box<str>, VecDeque<Id>>,
+    /// Where each entity is.
+    newest: HashMap<Box<str>, u64>,
+    ids: HashSet<Box<str>>,
+    gaps: Vec<(i64, i64)>,
+    /// What came without a readable time, by key.
+    timeless: Vec<i32>,
+    happened: u64,
+    received: u64,
+    undecoded: u64,
+    mistakes: u64,
+    shown: Vec<String>,
+}
+
+fn micros(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(|time| time.as_microsecond())
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let rest = &text[text.find(start)? + start.len()..];
+    Some(&rest[..rest.find(end)?])
+}
+
+impl Judge {
+    fn mistake(&mut self, text: String) {
+        self.mistakes += 1;
+        if self.shown.len() < MOST_SHOWN {
+            self.shown.push(text);
+        }
+    }
+
+    /// An event happened.
+    pub(crate) fn happened(&mut self, event: Happened) {
+        self.happened += 1;
+        let id = (event.key, event.created);
+        if self.owed.insert(id, event).is_some() {
+            self.mistake(format!("the simulator made two events {id:?}"));
+        }
+    }
+
+    /// An event came: a CloudEvent in structured JSON.
+    pub(crate) fn received(&mut self, json: &[u8]) {
+        let read = serde_json::from_slice::<Envelope<'_>>(json);
+        let data = read.as_ref().ok().and_then(|event| serde_json::from_str::<Data<'_>>(event.data.get()).ok());
+        let (Ok(event), Some(data)) = (read, data) else {
+            self.mistake(format!("no event: {}", String::from_utf8_lossy(&json[..json.len().min(300)])));
+            return;
+        };
+        if !self.ids.insert(event.id.as_str().into()) {
+            self.mistake(format!("twice: {} key {:?} of {:?}", event.id, data.key, data.created_time));
+            return;
+        }
+        if event.kind.ends_with("/gap") {
+            let span = data.from.as_deref().and_then(micros).zip(data.to.as_deref().and_then(micros));
+            match span {
+                Some(span) => self.gaps.push(span),
+                None => self.mistake("a gap without a span".to_owned()),
+            }
+            return;
+        }
+        self.received += 1;
+        let (mut key, mut created) = (data.key, data.created_time.as_deref().and_then(micros));
+        if let Some(raw) = &data.raw_xml {
+            self.undecoded += 1;
+            key = between(raw, "<key>", "</key>").and_then(|key| key.parse().ok());
+            created = between(raw, "<createdTime>", "</createdTime>").and_then(micros);
+        }
+        let Some(key) = key else {
+            self.mistake(format!("an event without a key: {}", event.id));
+            return;
+        };
+        let Some(created) = created else {
+            self.timeless.push(key);
+            return;
+        };
+        let entity = [data.vm, data.host, data.compute_resource, data.ds, data.net, data.datacenter];
+        let entity = entity.into_iter().flatten().find(|entity| entity.get() != "null");
+        // What could not be decoded has no order.
+        let entity = entity.filter(|_| data.raw_xml.is_none()).map_or("", |entity| entity.get());
+        // The name may change; the reference in it does not.
+        let entity = between(entity, "\"Value\":\"", "\"").unwrap_or_default();
+        self.arrivals.entry(entity.into()).or_default().push_back((key, created));
+    }
+
+    /// Holds what came against what happened, as far as both are known.
+    pub(crate) fn compare(&mut self) {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        for (entity, came) in &mut arrivals {
+            while let Some(event) = came.front().and_then(|id| self.owed.remove(id)) {
+                came.pop_front();
+                if event.hidden {
+                    self.mistake(format!("a hidden event came: {event:?}"));
+                }
+                if event.late || entity.is_empty() {
+                    continue;
+                }
+                let newest = self.newest.entry(entity.clone()).or_default();
+                let before = *newest;
+                *newest = before.max(event.seq);
+                if before > event.seq {
+                    self.mistake(format!("out of order for {entity}: {event:?} after number {before}"));
+                }
+            }
+        }
+        arrivals.retain(|_, came| !came.is_empty());
+        self.arrivals = arrivals;
+        for key in std::mem::take(&mut self.timeless) {
+            // The one with that key; keys of undecodable events are not used twice within a run's memory.
+            let id = self.owed.keys().find(|(owed, _)| *owed == key).copied();
+            match id {
+                Some(id) => drop(self.owed.remove(&id)),
+                None => self.timeless.push(key),
+            }
+        }
+    }
+
+    fn in_gap(&self, created: i64) -> bool {
+        self.gaps.iter().any(|(from, to)| (*from..=*to).contains(&created))
+    }
+
+    /// How many visible events have not come and lie in no gap.
+    pub(crate) fn owed(&self) -> u64 {
+        let owed = self.owed.values().filter(|event| !event.hidden && !self.in_gap(event.created));
+        owed.count() as u64
+    }
+
+    /// The verdict so far. Those that are still owed are mistakes if all should be there.
+    pub(crate) fn verdict(&mut self, all: bool) -> Verdict {
+        self.compare();
+        let visible = self.owed.values().filter(|event| !event.hidden);
+        let (in_gaps, owed): (Vec<_>, Vec<_>) = visible.copied().partition(|event| self.in_gap(event.created));
+        let (mut mistakes, mut shown) = (self.mistakes, self.shown.clone());
+        let unknown = self.arrivals.values().flatten().copied().collect::<Vec<_>>();
+        if all {
+            mistakes += (owed.len() + unknown.len() + self.timeless.len()) as u64;
+            let mut missing = owed.clone();
+            missing.sort_unstable_by_key(|event| event.seq);
+            shown.extend(missing.iter().take(MOST_SHOWN).map(|event| format!("missing: {event:?}")));
+            shown.extend(unknown.iter().take(MOST_SHOWN).map(|id| format!("never happened: {id:?}")));
+            shown.extend(self.timeless.iter().take(MOST_SHOWN).map(|key| format!("never happened: key {key}")));
+        }
+        Verdict {
+            happened: self.happened,
+            received: self.received,
+            in_gaps: in_gaps.len() as u64,
+            gaps: self.gaps.len() as u64,
+            undecoded: self.undecoded,
+            owed: owed.len() as u64,
+            mistakes,
+            shown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: i64 = 1_795_348_800_000_000;
+
+    fn event(key: i32, micros: i64, vm: &str) -> Vec<u8> {
+        let time = jiff::Timestamp::from_microsecond(NOON + micros).unwrap();
+        format!(
+            r#"{{"id":"{key}/{micros}","type":"t/event","data":{{"Key":{key},"CreatedTime":"{time}","Vm":{{"Name":"a","Vm":{{"Type":"VirtualMachine","Value":"{vm}"}}}},"Host":null}}}}"#
+        )
+        .into_bytes()
+    }
+
+    fn judge(of: &[i32]) -> Judge {
+        let mut judge = Judge::default();
+        for key in of {
+            let created = NOON + i64::from(*key);
+            judge.happened(Happened { seq: *key as u64, key: *key, created, ..Happened::default() });
+        }
+        judge
+    }
+
+    #[test]
+    fn what_came_once_and_in_order_is_well() {
+        let mut judge = judge(&[1, 2, 3]);
+        for key in [1, 2, 3] {
+            judge.received(&event(key, i64::from(key), "vm-1"));
+        }
+        let verdict = judge.verdict(true);
+        assert_eq!((verdict.mistakes, verdict.owed, verdict.received), (0, 0, 3), "{verdict:?}");
+    }
+
+    #[test]
+    fn what_is_missing_twice_strange_or_out_of_order_is_a_mistake() {
+        let missing = |judge: &mut Judge| judge.received(&event(1, 1, "vm-1"));
+        let twice =
+            |judge: &mut Judge| [1, 2, 2].iter().for_each(|key| judge.received(&event(*key, i64::from(*key), "vm-1")));
+        let strange =
+            |judge: &mut Judge| [1, 2, 9].iter().for_each(|key| judge.received(&event(*key, i64::from(*key), "vm-1")));
+        let disorder =
+            |judge: &mut Judge| [2, 1].iter().for_each(|key| judge.received(&event(*key, i64::from(*key), "vm-1")));
+        for wrong in [&missing as &dyn Fn(&mut Judge), &twice, &strange, &disorder] {
+            let mut judge = judge(&[1, 2]);
+            wrong(&mut judge);
+            let verdict = judge.verdict(true);
+            assert_eq!(verdict.mistakes, 1, "{verdict:?}");
+        }
+        let mut judge = judge(&[1, 2]);
+        [2, 1].iter().for_each(|key| judge.received(&event(*key, i64::from(*key), &format!("vm-{key}"))));
+        assert_eq!(judge.verdict(true).mistakes, 0, "other entities have another order");
+    }
+
+    #[test]
+    fn a_gap_excuses_what_lies_in_it() {
+        let mut judge = judge(&[1, 2, 3_000_000]);
+        let gap = r#"{"id":"g","type":"t/gap","data":{"From":"2026-11-22T12:00:00Z","To":"2026-11-22T12:00:01Z","Reason":"r"}}"#;
+        assert_eq!(micros("2026-11-22T12:00:00Z"), Some(NOON));
+        judge.received(gap.as_bytes());
+        let verdict = judge.verdict(true);
+        assert_eq!((verdict.mistakes, verdict.in_gaps, verdict.gaps), (1, 2, 1), "{verdict:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_known_by_its_xml() {
+        let mut judge = judge(&[1, 2]);
+        let time = jiff::Timestamp::from_microsecond(NOON + 1).unwrap();
+        let whole = format!(
+            r#"{{"id":"a","type":"t/event","data":{{"DecodeError":"e","RawXml":"<returnval><key>1</key><createdTime>{time}</createdTime></returnval>"}}}}"#
+        );
+        let timeless = r#"{"id":"b","type":"t/event","data":{"DecodeError":"e","RawXml":"<returnval><key>2</key><createdTime>noon</createdTime></returnval>"}}"#;
+        judge.received(whole.as_bytes());
+        judge.received(timeless.as_bytes());
+        let verdict = judge.verdict(true);
+        assert_eq!((verdict.mistakes, verdict.undecoded, verdict.owed), (0, 2, 0), "{verdict:?}");
+    }
+}
