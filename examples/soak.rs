@@ -413,7 +413,13 @@ fn main() -> ExitCode {
         "run" => {
             fs::create_dir_all(&all.folder)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let well = runtime.block_on(run(&all));
+            let well = runtime.block_on(async {
+                let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+                tokio::select! {
+                    well = run(&all) => well,
+                    _ = terminate.recv() => Err("ended before its time".into()),
+                }
+            });
             let verdict = match &well {
                 Ok(true) => "PASSED\n".to_owned(),
                 Ok(false) => format!("FAILED: see {}\n", all.folder.join("progress").display()),
