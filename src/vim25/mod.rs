@@ -10,5 +10,5 @@ mod transcode;
 mod value;
 pub mod xml;
 
-pub use schema::{Shape, UnknownShape};
+pub use schema::{Shape, UnknownShape, derives};
 pub use transcode::{Created, Decoded, Decoder, EventKind, PageError, PageSummary};

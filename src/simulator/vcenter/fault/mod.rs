@@ -11,7 +11,6 @@ pub use text::{FORMS, WHENS, WordsError};
 
 #[allow(unused_imports, reason = "the server comes after them")]
 pub(super) use schedule::Schedule;
-#[allow(unused_imports, reason = "the server comes after them")]
 pub(super) use troubles::Troubles;
 
 /// What can go wrong.
