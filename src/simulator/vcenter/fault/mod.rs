@@ -9,7 +9,6 @@ use std::time::Duration;
 
 pub use text::{FORMS, WHENS, WordsError};
 
-#[allow(unused_imports, reason = "the server comes after them")]
 pub(super) use schedule::Schedule;
 pub(super) use troubles::Troubles;
 

@@ -56,6 +56,12 @@ const FURTHEST: Duration = Duration::from_secs(3_660 * 24 * 60 * 60);
 #[error("{0}")]
 pub struct WordsError(String);
 
+impl From<&str> for WordsError {
+    fn from(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 fn wrong<T>(why: impl Into<String>) -> Result<T, WordsError> {
     Err(WordsError(why.into()))
 }
