@@ -1,5 +1,7 @@
 //! Values of properties and events, as they go over the wire.
 
+use std::borrow::Cow;
+
 use crate::vim25::soap::{Ref, escape};
 use crate::vim25::{Kind, describe};
 
@@ -13,6 +15,8 @@ pub(crate) enum Value {
     /// A data object: its type, and its members in their declared order. A member that is an array of the schema's
     /// (without a wrapper of its own) is an `Array`.
     Object(&'static str, Vec<(&'static str, Value)>),
+    /// Something that is written already: its type, and what is in it.
+    Xml(Cow<'static, str>, String),
     /// An array: the items' type as `ArrayOf` names it (`ManagedObjectReference`, `Event`), and the items.
     Array(&'static str, Vec<Value>),
 }
@@ -88,6 +92,7 @@ impl Value {
         let kind = match self {
             Self::Array(item, _) => format!("ArrayOf{item}"),
             Self::Text(kind, _) | Self::Object(kind, _) => (*kind).to_owned(),
+            Self::Xml(kind, _) => kind.clone().into_owned(),
             Self::Ref(_) => "ManagedObjectReference".to_owned(),
         };
         self.element(out, element, Some(&kind));
@@ -140,6 +145,7 @@ impl Value {
             Self::Text(_, text) => escape(out, text),
             Self::Ref(object) => escape(out, &object.value),
             Self::Object(..) => self.write_members(out),
+            Self::Xml(_, xml) => out.push_str(xml),
             Self::Array(item, items) => {
                 for value in items {
                     value.item(out, item);

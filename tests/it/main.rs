@@ -14,5 +14,6 @@ mod openfaas;
 mod oracle;
 mod payload;
 mod router;
+mod simulate;
 mod tidy;
 mod vcenter;

@@ -158,13 +158,17 @@ impl Collector {
         self.revision
     }
 
-    /// The latest page, in no order that anybody may rely on.
-    pub(super) fn latest(&mut self, history: &History) -> impl Iterator<Item = &Record> {
+    /// Somebody wants to look at the latest page: from here on it is kept.
+    pub(super) fn look(&mut self, history: &History) {
         if self.latest.is_none() {
             let newest = history.before(history.end()).filter(|record| self.filter.matches(record));
             let page = newest.take(self.page).map(|record| ((record.key, record.born), record.clone()));
             self.latest = Some(page.collect());
         }
+    }
+
+    /// The latest page, in no order that anybody may rely on.
+    pub(super) fn latest(&self) -> impl Iterator<Item = &Record> {
         self.latest.iter().flat_map(BTreeMap::values).rev().filter(|record| !record.hidden)
     }
 
@@ -321,7 +325,8 @@ mod tests {
         let mut collector = bench.collector();
         collector.set_page(3);
         let keys = |collector: &mut Collector, bench: &Bench| {
-            let mut keys: Vec<_> = collector.latest(&bench.history).map(|record| record.key).collect();
+            collector.look(&bench.history);
+            let mut keys: Vec<_> = collector.latest().map(|record| record.key).collect();
             keys.sort_unstable();
             keys
         };

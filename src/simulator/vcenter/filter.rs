@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::history::{Record, parse_time};
 use super::soap::{Fault, Node};
 use crate::simulator::Body;
+use crate::simulator::world::category;
 use crate::vim25::describe::derives;
 use crate::vim25::soap::Ref;
 
@@ -87,26 +88,14 @@ impl Filter {
             && self.users.as_ref().is_none_or(|users| {
                 self.system && body.user.is_empty() || users.iter().any(|user| user.eq_ignore_ascii_case(&body.user))
             })
-            && (self.categories.is_empty() || self.categories.iter().any(|name| *name == category(body)))
+            && (self.categories.is_empty()
+                || self.categories.iter().any(|name| *name == category(&body.class, body.type_id.as_deref())))
     }
 }
 
 /// Whether an event is of this class, of one derived from it, or calls itself so.
 fn is_of(body: &Body, name: &str) -> bool {
     *body.class == *name || body.type_id.as_deref() == Some(name) || derives(&body.class, name)
-}
-
-/// `info`, `warning`, `error` or `user`. What an `EventEx` says itself counts; of other classes, their names tell.
-fn category(body: &Body) -> &'static str {
-    let severity = body.xml.split_once("<severity>").and_then(|(_, rest)| rest.split_once('<')).map(|(text, _)| text);
-    match severity {
-        Some("error") => return "error",
-        Some("warning") => return "warning",
-        Some("user") => return "user",
-        Some(_) => return "info",
-        None => {}
-    }
-    if body.class.ends_with("FailedEvent") { "error" } else { "info" }
 }
 
 fn truth(text: &str) -> bool {

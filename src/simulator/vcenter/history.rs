@@ -25,10 +25,19 @@ pub(super) struct Record {
 impl Record {
     /// Writes the event as an element of this name.
     pub(super) fn write(&self, out: &mut String, element: &str) {
-        let mut digits = itoa::Buffer::new();
-        for part in ["<", element, " xsi:type=\"", &self.body.class, "\"><key>"] {
+        for part in ["<", element, " xsi:type=\"", &self.body.class, "\">"] {
             out.push_str(part);
         }
+        self.write_inside(out);
+        for part in ["</", element, ">"] {
+            out.push_str(part);
+        }
+    }
+
+    /// Writes what is in that element.
+    pub(super) fn write_inside(&self, out: &mut String) {
+        let mut digits = itoa::Buffer::new();
+        out.push_str("<key>");
         out.push_str(digits.format(self.key));
         out.push_str("</key><chainId>");
         out.push_str(digits.format(self.chain));
@@ -37,14 +46,8 @@ impl Record {
             Some(text) => out.push_str(text),
             None => write_time(out, self.created),
         }
-        for part in ["</createdTime>", &self.body.xml, "</", element, ">"] {
-            out.push_str(part);
-        }
-    }
-
-    /// About as many bytes as it takes.
-    pub(super) fn size(&self) -> usize {
-        self.body.xml.len() + self.body.class.len() + 128
+        out.push_str("</createdTime>");
+        out.push_str(&self.body.xml);
     }
 }
 

@@ -1,14 +1,26 @@
 //! The simulated vCenter: SOAP, sessions, collectors, and faults on demand.
 
+mod body;
+mod certificate;
 mod collector;
 pub mod fault;
 mod filter;
 mod history;
 pub mod ledger;
+mod maker;
+mod objects;
+mod posted;
+mod property;
+mod server;
+mod service;
 mod session;
 mod soap;
 mod state;
+mod updates;
 mod upset;
+mod versions;
+
+pub use server::Server;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Who is logged in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::collector::{Collector, MOST_COLLECTORS};
 use super::history::time;
 use super::soap::{Fault, write_text};
+use super::updates::Updates;
 use crate::simulator::Body;
 use crate::simulator::value::Value;
 use crate::vim25::soap::Ref;
@@ -24,7 +25,7 @@ const MOST_AGENT: usize = 200;
 pub(super) struct Caller {
     pub(super) address: IpAddr,
     pub(super) agent: String,
-    /// The session cookie's value, as it came.
+    /// The session cookie's value, without its quotes.
     pub(super) cookie: Option<String>,
 }
 
@@ -42,6 +43,10 @@ pub(super) struct Session {
     seen: Instant,
     calls: u32,
     pub(super) collectors: BTreeMap<String, Collector>,
+    /// Its property collectors, by the values of their references.
+    pub(super) updates: BTreeMap<String, Updates>,
+    /// What is left of answers that were too long, written, by their tokens.
+    pub(super) rests: BTreeMap<String, VecDeque<String>>,
 }
 
 impl Session {
@@ -127,10 +132,11 @@ pub(super) fn bad_login_event(user: &str, address: IpAddr) -> Body {
     body("BadUsernameSessionEvent", user, xml)
 }
 
-/// Forty hexadecimal digits within quotes, which are part of it.
+/// Forty hexadecimal digits.
 pub(super) fn new_cookie() -> String {
-    let digits = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-    format!("\"{}\"", &digits[..40])
+    let mut digits = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    digits.truncate(40);
+    digits
 }
 
 /// Everybody who is logged in, by session key.
@@ -173,6 +179,8 @@ impl Sessions {
             seen: Instant::now(),
             calls: 1,
             collectors: BTreeMap::new(),
+            updates: BTreeMap::from([("propertyCollector".to_owned(), Updates::default())]),
+            rests: BTreeMap::new(),
         };
         let told = session.login_event();
         self.by_cookie.insert(cookie.clone(), session.key.clone());

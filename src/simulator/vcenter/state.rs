@@ -1,5 +1,6 @@
 //! All that the vCenter is.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,7 @@ use super::ledger::{Ledger, Marks};
 use super::session::{Caller, Session, Sessions, bad_login_event};
 use super::soap::{Fault, Node};
 use crate::simulator::Body;
+use crate::simulator::value::Value;
 use crate::simulator::world::World;
 use crate::vim25::soap::Ref;
 
@@ -62,6 +64,11 @@ impl Clock {
         self.last
     }
 
+    /// What it said last.
+    pub(super) fn last(&self) -> i64 {
+        self.last
+    }
+
     /// Sets it forwards or back.
     pub(super) fn shift(&mut self, micros: i64) {
         self.offset = self.offset.saturating_add(micros);
@@ -100,6 +107,8 @@ pub(super) struct State {
     pub(super) undecodable: usize,
     pub(super) links: watch::Sender<Links>,
     pub(super) instance: Uuid,
+    /// Told of every page that is read.
+    pub(super) read: Arc<Notify>,
     /// The key of the next event.
     pub(super) next_key: i32,
     /// How many events there ever were. It wraps.
@@ -111,6 +120,8 @@ pub(super) struct State {
     floor: i64,
     /// Something changed that somebody may wait for.
     changed: bool,
+    /// Counts what changed.
+    revision: u64,
 }
 
 impl State {
@@ -134,12 +145,14 @@ impl State {
             undecodable: 0,
             links: watch::Sender::default(),
             instance,
+            read: Arc::default(),
             next_key: 1,
             born: 0,
             happened: 0,
             chain: 0,
             floor: i64::MIN,
             changed: false,
+            revision: 0,
         };
         state.live_past();
         state.lived = 0;
@@ -204,7 +217,7 @@ impl State {
         for session in self.sessions.iter_mut() {
             session.collectors.values_mut().for_each(|collector| collector.came(&record));
         }
-        self.changed = true;
+        self.touch();
         record
     }
 
@@ -269,6 +282,12 @@ impl State {
     /// Whoever waits looks again.
     pub(super) fn touch(&mut self) {
         self.changed = true;
+        self.revision += 1;
+    }
+
+    /// Counts what changed.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Logs in, and gives the cookie and the session's key.
@@ -307,7 +326,9 @@ impl State {
         let page = spec.text_of("maxCount").map(super::collector::count).transpose()?;
         let filter = Filter::read(spec, self)?;
         let collector = Collector::new(filter, page, &self.history, self.born);
-        self.sessions.get_mut(session).ok_or_else(Fault::invalid_state)?.add(collector)
+        let made = self.sessions.get_mut(session).ok_or_else(Fault::invalid_state)?.add(collector)?;
+        self.was_read();
+        Ok(made)
     }
 
     /// A collector of a session, and the history that it reads.
@@ -318,6 +339,33 @@ impl State {
     ) -> Result<(&mut Collector, &mut History), Fault> {
         let session = self.sessions.get_mut(session).ok_or_else(|| Fault::not_authenticated(collector))?;
         Ok((session.collector(collector)?, &mut self.history))
+    }
+
+    /// A session by its key.
+    pub(super) fn session_of(&mut self, key: &str, object: &Ref) -> Result<&mut Session, Fault> {
+        self.sessions.get_mut(key).ok_or_else(|| Fault::not_authenticated(object))
+    }
+
+    /// Destroys a collector of a session.
+    pub(super) fn destroy_collector(&mut self, session: &str, collector: &Ref) -> Result<(), Fault> {
+        let session = self.session_of(session, collector)?;
+        session.collector(collector)?;
+        session.collectors.remove(&collector.value);
+        self.touch();
+        Ok(())
+    }
+
+    /// What an object of the data centre is called.
+    pub(super) fn name_of(&self, object: &Ref) -> Option<String> {
+        match self.world.object(object)?.at("name") {
+            Some(Value::Text(_, name)) => Some(name.clone()),
+            _ => Some(object.value.clone()),
+        }
+    }
+
+    /// Somebody has read on: who makes events as they are read looks again.
+    pub(super) fn was_read(&mut self) {
+        self.read.notify_one();
     }
 
     /// Where the collector is that is furthest; none if there is none.
@@ -333,10 +381,36 @@ pub(super) struct Login {
     pub(super) key: String,
 }
 
+/// The properties of entities that lead to what is in them.
+const INSIDE: [&str; 11] = [
+    "childEntity",
+    "datastore",
+    "datastoreFolder",
+    "host",
+    "hostFolder",
+    "network",
+    "networkFolder",
+    "portgroup",
+    "resourcePool",
+    "vm",
+    "vmFolder",
+];
+
 impl Lookup for State {
     fn below(&self, object: &Ref, all: bool) -> Option<Vec<Ref>> {
-        let _ = (object, all);
-        Some(Vec::new())
+        let mut open = vec![self.world.object(object)?];
+        let mut found: Vec<Ref> = Vec::new();
+        let mut known = HashSet::from([object.value.clone()]);
+        while let Some(at) = open.pop() {
+            let inside = at.properties.iter().filter(|(name, _)| INSIDE.contains(name));
+            for below in inside.flat_map(|(_, value)| value.references()) {
+                if known.insert(below.value.clone()) {
+                    found.push(below.clone());
+                    open.extend(self.world.object(below).filter(|_| all));
+                }
+            }
+        }
+        Some(found)
     }
 }
 
@@ -433,7 +507,7 @@ mod tests {
         let this = Ref::new("EventManager", "EventManager");
         assert_eq!(state.login(&caller(None), "user", "wrong", "en").unwrap_err().kind, "InvalidLogin");
         let login = state.login(&caller(None), "user", "pass", "en").unwrap();
-        assert_eq!(login.cookie.len(), 42);
+        assert_eq!(login.cookie.len(), 40);
         let known = caller(Some(&login.cookie));
         assert_eq!(state.login(&known, "user", "pass", "en").unwrap_err().kind, "InvalidLogin");
         let key = state.session(&known, &this).unwrap().key.clone();

@@ -345,7 +345,7 @@ mod tests {
         upset(&mut state, "unknown-type=2");
         let classes: Vec<_> = state.history.from(0).map(|record| record.body.class.to_string()).collect();
         assert_eq!(classes.len(), 2);
-        assert!(classes.iter().all(|class| !crate::vim25::derives(class, class)), "{classes:?}");
+        assert!(classes.iter().all(|class| !crate::vim25::describe::derives(class, class)), "{classes:?}");
         assert!(entries(&state).iter().all(|entry| entry.marks == Marks::UNKNOWN));
     }
 

@@ -59,6 +59,12 @@ impl Catalogue {
         self.classes.get(class).map(|at| self.details[*at].format.as_str())
     }
 
+    /// How grave an event is: `info`, `warning`, `error` or `user`.
+    pub(super) fn category(&self, class: &str, type_id: Option<&str>) -> Option<&'static str> {
+        let at = type_id.and_then(|id| self.ids.get(id)).or_else(|| self.classes.get(class))?;
+        Some(self.details[*at].category)
+    }
+
     /// As the property `description.eventInfo`.
     pub(super) fn value(&self) -> Value {
         let details = self.details.iter().map(|detail| {

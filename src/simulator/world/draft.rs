@@ -161,7 +161,7 @@ fn collect(value: &Value, about: &mut Vec<Box<str>>) {
         Value::Ref(object) => add(object, about),
         Value::Object(_, members) => members.iter().for_each(|(_, value)| collect(value, about)),
         Value::Array(_, items) => items.iter().for_each(|value| collect(value, about)),
-        Value::Text(..) => {}
+        Value::Text(..) | Value::Xml(..) => {}
     }
 }
 
@@ -178,6 +178,7 @@ pub(super) fn add(object: &Ref, about: &mut Vec<Box<str>>) {
 fn shown(value: &Value) -> String {
     match value {
         Value::Text(_, text) => text.clone(),
+        Value::Xml(..) => String::new(),
         Value::Ref(object) => object.value.clone(),
         Value::Object(..) => value.at("name").map(shown).unwrap_or_default(),
         Value::Array(_, items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),

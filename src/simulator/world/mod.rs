@@ -42,6 +42,11 @@ pub(crate) struct Happening {
     pub(crate) chained: bool,
 }
 
+/// How grave an event of this class, or of this id, is: `info`, `warning`, `error` or `user`.
+pub(crate) fn category(class: &str, type_id: Option<&str>) -> &'static str {
+    CATALOGUE.category(class, type_id).unwrap_or("info")
+}
+
 /// A data centre with machines that live.
 #[derive(Debug)]
 pub(crate) struct World {
