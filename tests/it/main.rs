@@ -15,5 +15,7 @@ mod oracle;
 mod payload;
 mod router;
 mod simulate;
+mod simulate_command;
+mod simulate_faults;
 mod tidy;
 mod vcenter;

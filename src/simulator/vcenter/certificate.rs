@@ -12,8 +12,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Tls;
 
-/// TLS for a server at this address; none if it shall speak plain HTTP.
-pub(super) fn acceptor(tls: &Tls, address: IpAddr) -> io::Result<Option<TlsAcceptor>> {
+/// TLS for a server at this address, and the digest of its certificate; none if it shall speak plain HTTP.
+pub(super) fn acceptor(tls: &Tls, address: IpAddr) -> io::Result<Option<(TlsAcceptor, String)>> {
     let (chain, key) = match tls {
         Tls::Off => return Ok(None),
         Tls::Own => own(address).map_err(io::Error::other)?,
@@ -26,10 +26,18 @@ pub(super) fn acceptor(tls: &Tls, address: IpAddr) -> io::Result<Option<TlsAccep
             (found, PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, error))?)
         }
     };
+    let thumbprint = chain.first().map(|certificate| digest(certificate)).unwrap_or_default();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = builder.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    Ok(Some(TlsAcceptor::from(Arc::new(config.map_err(io::Error::other)?))))
+    Ok(Some((TlsAcceptor::from(Arc::new(config.map_err(io::Error::other)?)), thumbprint)))
+}
+
+/// The SHA-256 digest of a certificate, as it is usually written.
+fn digest(certificate: &CertificateDer<'_>) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    let pairs: Vec<_> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
 }
 
 /// A certificate made for the moment. It signs nothing but itself.

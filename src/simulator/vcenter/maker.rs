@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Rate;
@@ -22,22 +23,39 @@ const BATCH: u64 = 500;
 
 /// Lives as long as there is something to live for.
 pub(super) async fn live(vcenter: &VCenter) {
-    let (rate, most, read) =
-        vcenter.with(|state| (state.options.rate, state.options.most.unwrap_or(u64::MAX), Arc::clone(&state.read)));
-    match rate {
-        Rate::PerSecond(rate) if rate > 0.0 && rate.is_finite() => steadily(vcenter, rate, most).await,
-        Rate::PerSecond(_) => {}
-        Rate::AsRead => {
-            let mut left = most;
-            while left > 0 {
-                let made = vcenter.with(|state| ahead(state, left));
-                left -= made;
-                if made == 0 {
-                    read.notified().await;
-                } else {
-                    tokio::task::yield_now().await;
-                }
+    let (mut rate, most, read) =
+        vcenter.with(|state| (state.rate.subscribe(), state.options.most.unwrap_or(u64::MAX), Arc::clone(&state.read)));
+    loop {
+        let at = *rate.borrow_and_update();
+        let living = async {
+            match at {
+                Rate::PerSecond(rate) if rate > 0.0 && rate.is_finite() => steadily(vcenter, rate, most).await,
+                Rate::PerSecond(_) => {}
+                Rate::AsRead => as_read(vcenter, most, &read).await,
             }
+            // Another rate may come.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = living => {}
+            changed = rate.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn as_read(vcenter: &VCenter, most: u64, read: &Notify) {
+    loop {
+        let (made, left) = vcenter.with(|state| {
+            let made = ahead(state, most.saturating_sub(state.lived));
+            (made, most.saturating_sub(state.lived))
+        });
+        if left == 0 {
+            return;
+        }
+        if made == 0 {
+            read.notified().await;
+        } else {
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -65,7 +83,7 @@ fn ahead(state: &mut State, left: u64) -> u64 {
 /// So many a second, in small steps; their times are spread evenly.
 async fn steadily(vcenter: &VCenter, rate: f64, most: u64) {
     let each = Duration::from_secs_f64((1.0 / rate).min(1e9));
-    let mut made = 0;
+    let mut made = vcenter.with(|state| state.lived);
     // Events up to then have happened.
     let mut done = Instant::now();
     while made < most {
@@ -74,7 +92,7 @@ async fn steadily(vcenter: &VCenter, rate: f64, most: u64) {
         done = done.max(now.checked_sub(CATCH_UP.max(each * 2)).unwrap_or(now));
         // No more than a few thousand, since what is made up for is bounded.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let count = (((now - done).as_secs_f64() * rate) as u64).min(most - made);
+        let count = (((now - done).as_secs_f64() * rate) as u64).min(most.saturating_sub(made));
         let span = each.as_secs_f64() * 1e6;
         vcenter.with(|state| {
             let clock = state.clock.now();

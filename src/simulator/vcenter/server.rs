@@ -28,7 +28,7 @@ use super::session::{Caller, new_cookie};
 use super::soap::{Fault, read_call, write_fault};
 use super::state::{Links, State, VCenter};
 use super::versions;
-use super::{Options, Tls, certificate};
+use super::{Handle, Options, Tls, certificate, control};
 
 /// Connections at once.
 const MOST_CONNECTIONS: usize = 4_096;
@@ -54,6 +54,8 @@ pub struct Server {
     vcenter: Arc<VCenter>,
     links: watch::Sender<Links>,
     options: Arc<Options>,
+    thumbprint: Option<String>,
+    control: Option<(TcpListener, SocketAddr)>,
 }
 
 impl Server {
@@ -64,13 +66,22 @@ impl Server {
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
-        let tls = certificate::acceptor(&options.tls, address.ip())?;
+        let (tls, thumbprint) = certificate::acceptor(&options.tls, address.ip())?.unzip();
+        let control = match options.control {
+            Some(address) => {
+                let listener = TcpListener::bind(address).await?;
+                let address = listener.local_addr()?;
+                Some((listener, address))
+            }
+            None => None,
+        };
         let mut state = State::new(options);
         for planned in state.options.faults.clone() {
             state.plan(planned).map_err(io::Error::other)?;
         }
         let (links, options) = (state.links.clone(), Arc::clone(&state.options));
-        Ok(Self { listener, address, tls, vcenter: Arc::new(VCenter::new(state)), links, options })
+        let vcenter = Arc::new(VCenter::new(state));
+        Ok(Self { listener, address, tls, vcenter, links, options, thumbprint, control })
     }
 
     /// Where clients find it.
@@ -80,9 +91,22 @@ impl Server {
         format!("{scheme}://{}/sdk", self.address)
     }
 
-    /// All that it is.
-    pub(super) fn vcenter(&self) -> &Arc<VCenter> {
-        &self.vcenter
+    /// The SHA-256 digest of the certificate, as `AA:BB:...`; none without TLS.
+    #[must_use]
+    pub fn thumbprint(&self) -> Option<&str> {
+        self.thumbprint.as_deref()
+    }
+
+    /// Where the control address is, if there is one.
+    #[must_use]
+    pub fn control(&self) -> Option<SocketAddr> {
+        self.control.as_ref().map(|(_, address)| *address)
+    }
+
+    /// To let things happen to it, and to look at it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.vcenter))
     }
 
     /// Lives and serves until stopped.
@@ -97,6 +121,10 @@ impl Server {
                 }
             }
         });
+        let handle = self.handle();
+        if let Some((listener, _)) = self.control {
+            tasks.spawn(control::serve(listener, handle, stop.clone()));
+        }
         let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
             let accept = async {
@@ -119,12 +147,17 @@ impl Server {
             self.links.send_if_modified(|links| {
                 number = links.next;
                 links.next += 1;
+                links.open += 1;
                 false
             });
             let line = Line { number, links: self.links.subscribe(), stop: stop.clone() };
-            let (vcenter, tls) = (Arc::clone(&self.vcenter), self.tls.clone());
+            let (vcenter, tls, links) = (Arc::clone(&self.vcenter), self.tls.clone(), self.links.clone());
             tasks.spawn(async move {
                 line.serve(stream, tls, peer, vcenter).await;
+                links.send_if_modified(|links| {
+                    links.open -= 1;
+                    false
+                });
                 drop(place);
             });
         }

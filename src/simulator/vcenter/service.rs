@@ -225,13 +225,18 @@ impl<'a> Called<'a> {
         let (collector, history) = self.state.collector(&self.session, &self.this)?;
         let ahead = usize::try_from(history.end().saturating_sub(collector.cursor())).unwrap_or(usize::MAX);
         let mut answer = Answer::new(&self.call.name, most.min(ahead) * EVENT);
-        let each = |record: &super::history::Record| record.write(&mut answer.xml, "returnval");
+        let mut served = 0;
+        let each = |record: &super::history::Record| {
+            served += 1;
+            record.write(&mut answer.xml, "returnval");
+        };
         if self.call.name == "ReadNextEvents" {
             collector.read_next(history, most, each);
             self.state.was_read();
         } else {
             collector.read_previous(history, most, each);
         }
+        self.state.served += served;
         Ok(answer)
     }
 

@@ -8,7 +8,6 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Options;
 use super::collector::Collector;
 use super::fault::{Schedule, Troubles};
 use super::filter::{Filter, Lookup};
@@ -16,6 +15,7 @@ use super::history::{History, Place, Record};
 use super::ledger::{Ledger, Marks};
 use super::session::{Caller, Session, Sessions, bad_login_event};
 use super::soap::{Fault, Node};
+use super::{Options, Rate};
 use crate::simulator::Body;
 use crate::simulator::value::Value;
 use crate::simulator::world::World;
@@ -64,6 +64,11 @@ impl Clock {
         self.last
     }
 
+    /// By how many microseconds it differs from the machine's.
+    pub(super) fn offset(&self) -> i64 {
+        self.offset
+    }
+
     /// What it said last.
     pub(super) fn last(&self) -> i64 {
         self.last
@@ -81,6 +86,8 @@ impl Clock {
 pub(super) struct Links {
     /// The next connection's number.
     pub(super) next: u64,
+    /// How many are open.
+    pub(super) open: u64,
     /// Those below this are silent, and stay open.
     pub(super) silent: u64,
     /// Those below this are closed.
@@ -101,6 +108,10 @@ pub(super) struct State {
     pub(super) started: Instant,
     /// How many events the data centre has made by itself since the start.
     pub(super) lived: u64,
+    /// How many events readers were given.
+    pub(super) served: u64,
+    /// How fast events happen.
+    pub(super) rate: watch::Sender<Rate>,
     /// No event has a lower key, but for those that wrapped.
     pub(super) lowest_key: i32,
     /// How many undecodable events there were: each is another kind than the one before.
@@ -126,7 +137,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(options: Options) -> Self {
-        let seed = options.seed;
+        let (seed, rate) = (options.seed, watch::Sender::new(options.rate));
         let world = World::new(seed, options.size);
         // The same vCenter for the same seed.
         let instance = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("simulated vCenter {}", options.seed).as_bytes());
@@ -141,6 +152,8 @@ impl State {
             ledger: Ledger::default(),
             started: Instant::now(),
             lived: 0,
+            served: 0,
+            rate,
             lowest_key: 1,
             undecodable: 0,
             links: watch::Sender::default(),

@@ -68,6 +68,11 @@ impl Updates {
         Ok(())
     }
 
+    /// How many filters there are.
+    pub(super) fn len(&self) -> usize {
+        self.filters.len()
+    }
+
     /// Destroys a filter, if it is one of these.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         self.filters.remove(name).is_some()

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::fault::{Fault, Planned, WordsError};
+use super::fault::{Fault, Planned};
 use super::ledger::Marks;
 use super::state::{Draft, State};
 use crate::simulator::Body;
+use crate::vim25::describe::derives;
 
 /// A jump of keys goes to so many before the last.
 const BEFORE_WRAP: i32 = 49;
@@ -121,16 +122,6 @@ impl State {
             self.append(draft);
         }
     }
-
-    /// Everything of a schedule's text.
-    pub(super) fn plan_all(&mut self, text: &str) -> Result<usize, WordsError> {
-        let planned = Planned::schedule(text)?;
-        let count = planned.len();
-        for planned in planned {
-            self.plan(planned).map_err(WordsError::from)?;
-        }
-        Ok(count)
-    }
 }
 
 /// What every one of the made events says before what is special about it.
@@ -151,6 +142,12 @@ fn body(class: &str, rest: &str) -> Body {
         xml: format!("{USUAL}{rest}").into(),
         ..Body::default()
     }
+}
+
+/// An event of this class, with what every event has; none if there is no such class.
+pub(super) fn of_class(class: &str) -> Option<Body> {
+    derives(class, "Event")
+        .then(|| body(class, &format!("<fullFormattedMessage>{class}, as somebody asked for</fullFormattedMessage>")))
 }
 
 /// An event of a class that no schema has.
@@ -192,7 +189,9 @@ mod tests {
     }
 
     fn upset(state: &mut State, text: &str) {
-        assert_eq!(state.plan_all(text), Ok(1), "{text}");
+        for planned in Planned::schedule(text).unwrap() {
+            state.plan(planned).unwrap();
+        }
     }
 
     /// A session with a collector that has read everything.
@@ -345,7 +344,7 @@ mod tests {
         upset(&mut state, "unknown-type=2");
         let classes: Vec<_> = state.history.from(0).map(|record| record.body.class.to_string()).collect();
         assert_eq!(classes.len(), 2);
-        assert!(classes.iter().all(|class| !crate::vim25::describe::derives(class, class)), "{classes:?}");
+        assert!(classes.iter().all(|class| !derives(class, class)), "{classes:?}");
         assert!(entries(&state).iter().all(|entry| entry.marks == Marks::UNKNOWN));
     }
 
@@ -397,7 +396,7 @@ mod tests {
     #[test]
     fn what_is_planned_happens_when_so_many_events_have_happened() {
         let mut state = state(50);
-        assert_eq!(state.plan_all("clock=+2h@3 # later\nequal-times=5@every:2\n"), Ok(2));
+        upset(&mut state, "clock=+2h@3 # later\nequal-times=5@every:2\n");
         let now = state.clock.now();
         let mut counts = Vec::new();
         for _ in 0..4 {
@@ -411,7 +410,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_planned_happens_when_it_is_time() {
         let mut state = state(0);
-        assert_eq!(state.plan_all("equal-times=1@10s\nequal-times=2@every:4s\n"), Ok(2));
+        upset(&mut state, "equal-times=1@10s\nequal-times=2@every:4s\n");
         assert_eq!((state.upset_by_time(), state.happened()), (Some(Duration::from_secs(4)), 0));
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!((state.upset_by_time(), state.happened()), (Some(Duration::from_secs(1)), 2));

@@ -6,6 +6,7 @@ pub(crate) mod govc;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod router;
+pub(crate) mod simulator;
 pub(crate) mod soap;
 pub(crate) mod stream;
 pub(crate) mod tls;
