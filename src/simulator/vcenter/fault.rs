@@ -115,3 +115,15 @@ pub(super) enum Disturbance {
     /// The call is done, and its answer breaks off, but looks complete to HTTP.
     CutShort,
 }
+
+/// What is going wrong at present.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {}
+
+impl Troubles {
+    /// What becomes of a call of this method.
+    pub(super) fn on_call(&mut self, method: &str) -> Option<Disturbance> {
+        let _ = method;
+        None
+    }
+}

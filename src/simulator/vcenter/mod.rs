@@ -1,8 +1,12 @@
 //! The simulated vCenter: SOAP, sessions, collectors, and faults on demand.
 
+mod collector;
 pub mod fault;
+mod filter;
 mod history;
+mod session;
 mod soap;
+mod state;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -50,7 +50,7 @@ pub(crate) struct World {
     rng: fastrand::Rng,
     /// Told, but not yet asked for.
     queue: Queue,
-    bodies: Bodies<Told>,
+    bodies: Bodies<Told<'static>>,
 }
 
 impl World {

@@ -172,9 +172,9 @@ pub(super) enum What {
 
 /// What happened, and who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Told {
+pub(super) struct Told<'u> {
     pub(super) what: What,
-    pub(super) user: &'static str,
+    pub(super) user: &'u str,
 }
 
 /// When tasks were queued that have no clock to ask.
@@ -244,7 +244,7 @@ pub(super) fn wrong_state(wanted: Power, found: Power) -> Value {
     )
 }
 
-impl Told {
+impl Told<'_> {
     /// The event.
     pub(super) fn body(self, inventory: &Inventory) -> Body {
         self.draft(inventory).finish()
