@@ -265,7 +265,7 @@ impl Told<'_> {
                     queued: QUEUED,
                     ended: None,
                 };
-                machine("TaskEvent", vm, host).with("info", words.info())
+                task_event(inventory, vm, host, self.user, words.info())
             }
             What::Machine { class, vm, host } => machine(class, vm, host),
             What::Failed { class, vm, host, wanted, found } => {
@@ -383,6 +383,11 @@ impl Told<'_> {
                 .text("message", format!("Wartungsfenster {number}: Umbau <Rack 7> & Prüfung / メンテナンス")),
         }
     }
+}
+
+/// The event with which a task on a machine begins.
+pub(super) fn task_event(inventory: &Inventory, vm: usize, host: usize, user: &str, info: Value) -> Draft {
+    Draft::new("TaskEvent", user).on_machine(inventory, vm, host).with("info", info)
 }
 
 /// By how much a datastore grows at a time.
