@@ -11,5 +11,5 @@ mod value;
 pub mod xml;
 
 pub(crate) use schema::{Kind, describe};
-pub use schema::{Shape, UnknownShape, derives};
+pub use schema::{Shape, UnknownShape};
 pub use transcode::{Created, Decoded, Decoder, EventKind, PageError, PageSummary};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::history::{Record, parse_time};
 use super::soap::{Fault, Node};
 use crate::simulator::Body;
-use crate::vim25::derives;
+use crate::vim25::describe::derives;
 use crate::vim25::soap::Ref;
 
 /// An `EventFilterSpec`. What is not set admits everything.

@@ -33,7 +33,10 @@ impl Record {
         out.push_str("</key><chainId>");
         out.push_str(digits.format(self.chain));
         out.push_str("</chainId><createdTime>");
-        write_time(out, self.created);
+        match &self.body.time {
+            Some(text) => out.push_str(text),
+            None => write_time(out, self.created),
+        }
         for part in ["</createdTime>", &self.body.xml, "</", element, ">"] {
             out.push_str(part);
         }

@@ -4,9 +4,11 @@ mod collector;
 pub mod fault;
 mod filter;
 mod history;
+pub mod ledger;
 mod session;
 mod soap;
 mod state;
+mod upset;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

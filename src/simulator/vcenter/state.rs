@@ -4,13 +4,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Options;
 use super::collector::Collector;
-use super::fault::Troubles;
+use super::fault::{Schedule, Troubles};
 use super::filter::{Filter, Lookup};
 use super::history::{History, Place, Record};
+use super::ledger::{Ledger, Marks};
 use super::session::{Caller, Session, Sessions, bad_login_event};
 use super::soap::{Fault, Node};
 use crate::simulator::Body;
@@ -31,6 +33,8 @@ pub(super) struct Draft {
     pub(super) late: bool,
     /// The user may not see it.
     pub(super) hidden: bool,
+    /// What else the ledger says of it.
+    pub(super) marks: Marks,
 }
 
 impl Draft {
@@ -84,6 +88,16 @@ pub(super) struct State {
     pub(super) history: History,
     pub(super) world: World,
     pub(super) troubles: Troubles,
+    pub(super) schedule: Schedule,
+    pub(super) ledger: Ledger,
+    /// Schedules count from then.
+    pub(super) started: Instant,
+    /// How many events the data centre has made by itself since the start.
+    pub(super) lived: u64,
+    /// No event has a lower key, but for those that wrapped.
+    pub(super) lowest_key: i32,
+    /// How many undecodable events there were: each is another kind than the one before.
+    pub(super) undecodable: usize,
     pub(super) links: watch::Sender<Links>,
     pub(super) instance: Uuid,
     /// The key of the next event.
@@ -101,7 +115,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(options: Options) -> Self {
-        let world = World::new(options.seed, options.size);
+        let seed = options.seed;
+        let world = World::new(seed, options.size);
         // The same vCenter for the same seed.
         let instance = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("simulated vCenter {}", options.seed).as_bytes());
         let mut state = Self {
@@ -111,6 +126,12 @@ impl State {
             history: History::default(),
             world,
             troubles: Troubles::default(),
+            schedule: Schedule::new(seed),
+            ledger: Ledger::default(),
+            started: Instant::now(),
+            lived: 0,
+            lowest_key: 1,
+            undecodable: 0,
             links: watch::Sender::default(),
             instance,
             next_key: 1,
@@ -121,6 +142,7 @@ impl State {
             changed: false,
         };
         state.live_past();
+        state.lived = 0;
         state
     }
 
@@ -143,6 +165,8 @@ impl State {
     pub(super) fn happen(&mut self, created: i64) {
         let next = self.world.next();
         self.append(Draft { body: next.body, chained: next.chained, created: Some(created), ..Draft::default() });
+        self.lived += 1;
+        self.upset_by_event();
     }
 
     /// Every event that there ever is comes through here, into the history, to collectors and to those who wait.
@@ -156,6 +180,11 @@ impl State {
         let created = draft.created.unwrap_or_else(|| self.clock.now());
         let created = if draft.late { created } else { created.max(self.floor) };
         let record = Record { key, chain, created, born: self.born, hidden: draft.hidden, body: draft.body };
+        let mut marks = draft.marks;
+        for (is, mark) in [(draft.hidden, Marks::HIDDEN), (draft.late, Marks::LATE)] {
+            marks = if is { marks.and(mark) } else { marks };
+        }
+        self.ledger.push(key, created, marks);
         self.born = self.born.wrapping_add(1);
         self.happened += 1;
         if draft.late {
@@ -170,7 +199,7 @@ impl State {
         // In steps, since deleting one by one would cost each event something.
         let keep = self.options.keep;
         if self.history.len() > keep + keep / 64 {
-            self.history.keep(keep);
+            self.delete_oldest(keep);
         }
         for session in self.sessions.iter_mut() {
             session.collectors.values_mut().for_each(|collector| collector.came(&record));
@@ -190,14 +219,22 @@ impl State {
         self.floor = i64::MIN;
     }
 
+    fn delete_oldest(&mut self, keep: usize) {
+        let gone = self.history.len().saturating_sub(keep);
+        self.history.from(self.history.start()).take(gone).for_each(|record| self.ledger.gone(record.born));
+        self.history.keep(keep);
+    }
+
     /// Deletes all but so many of the newest events, as vCenter's retention does.
     pub(super) fn delete_all_but(&mut self, keep: usize) {
-        self.history.keep(keep);
+        self.delete_oldest(keep);
         self.touch();
     }
 
     /// Gives up the newest events, and goes on with the keys that come then: an older backup is restored.
     pub(super) fn restore(&mut self, events: u64) {
+        let gone = usize::try_from(events).unwrap_or(usize::MAX);
+        self.history.before(self.history.end()).take(gone).for_each(|record| self.ledger.gone(record.born));
         self.history.forget_newest(events);
         if let Some(newest) = self.history.newest() {
             self.next_key = newest.key.wrapping_add(1);
@@ -207,6 +244,7 @@ impl State {
 
     /// Begins with an empty database, and keys from 1 on.
     pub(super) fn begin_anew(&mut self) {
+        self.history.from(self.history.start()).for_each(|record| self.ledger.gone(record.born));
         self.history.clear();
         self.next_key = 1;
         self.end_all_sessions();

@@ -149,6 +149,7 @@ impl Draft {
             type_id: self.type_id.map(Into::into),
             user: self.user.into(),
             about,
+            time: None,
             xml: xml.into(),
         }
     }

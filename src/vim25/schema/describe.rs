@@ -1,6 +1,5 @@
 //! The table told to those who write what it describes, rather than read it.
 
-pub(crate) use super::derives;
 use super::{FIELDS, Kind, NONE, OPT, Shape, TYPES, Type, find, is_a};
 
 /// An element of a data type.
@@ -46,6 +45,14 @@ pub(crate) fn find_member(of: &str, name: &str) -> Option<Member> {
         at = of.base;
     }
     None
+}
+
+/// Whether the data type is the other, or derived from it.
+pub(crate) fn derives(of: &str, base: &str) -> bool {
+    match (find(of, Shape::LATEST), find(base, Shape::LATEST)) {
+        (Some(of), Some(base)) => is_a(of, base),
+        _ => false,
+    }
 }
 
 /// The data type that it is derived from.

@@ -178,13 +178,6 @@ pub(super) fn find(name: &str, shape: Shape) -> Option<u16> {
     }
 }
 
-/// Whether the data type of one name is that of another, or derived from it, as far as the newest shape knows both.
-#[must_use]
-pub fn derives(name: &str, base: &str) -> bool {
-    let find = |name| find(name, Shape::LATEST);
-    find(name).zip(find(base)).is_some_and(|(at, base)| is_a(at, base))
-}
-
 /// The enumeration of this name, if the shape has it.
 pub(super) fn find_enum(name: &str, shape: Shape) -> Option<usize> {
     let at = ENUMS.binary_search_by(|e| e.0.cmp(name)).ok()?;
@@ -304,13 +297,6 @@ mod tests {
             let events = (0..TYPES.len() as u16).filter(|t| is_a(*t, event) && Type::get(*t).since <= shape.rank());
             assert_eq!(events.count(), 443, "{shape}");
         }
-    }
-
-    #[test]
-    fn classes_derive_from_their_bases() {
-        assert!(derives("VmPoweredOnEvent", "VmEvent") && derives("VmPoweredOnEvent", "Event"));
-        assert!(derives("VmEvent", "VmEvent"));
-        assert!(!derives("VmEvent", "VmPoweredOnEvent") && !derives("NoSuchEvent", "Event"));
     }
 
     #[test]
