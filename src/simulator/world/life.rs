@@ -21,7 +21,7 @@ const RESTARTS: usize = 12;
 const GROWTHS: i64 = 16;
 
 /// What has been told, and belongs to the one before or not.
-pub(super) type Queue = VecDeque<(Told, bool)>;
+pub(super) type Queue = VecDeque<(Told<'static>, bool)>;
 
 /// The scenes, and how often each is played.
 #[derive(Clone, Copy, Debug)]

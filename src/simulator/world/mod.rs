@@ -3,11 +3,13 @@
 mod bodies;
 mod catalogue;
 mod draft;
+mod find;
 mod formats;
 mod inventory;
 mod life;
 mod names;
 mod objects;
+mod power;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,8 @@ use catalogue::CATALOGUE;
 use inventory::Inventory;
 use life::{Queue, Stage};
 use objects::View;
+use power::Tasks;
+pub(crate) use power::{Act, Acted, Refused};
 use state::State;
 use told::Told;
 
@@ -55,7 +59,8 @@ pub(crate) struct World {
     rng: fastrand::Rng,
     /// Told, but not yet asked for.
     queue: Queue,
-    bodies: Bodies<Told>,
+    bodies: Bodies<Told<'static>>,
+    tasks: Tasks,
 }
 
 impl World {
@@ -64,7 +69,7 @@ impl World {
         let inventory = Inventory::new(seed, size);
         let state = State::new(seed, &inventory);
         let rng = fastrand::Rng::with_seed(seed);
-        Self { inventory, state, rng, queue: Queue::new(), bodies: Bodies::new() }
+        Self { inventory, state, rng, queue: Queue::new(), bodies: Bodies::new(), tasks: Tasks::default() }
     }
 
     /// What happens next.
@@ -86,7 +91,26 @@ impl World {
 
     /// The object with its properties as they are now; `None` if there is none.
     pub(crate) fn object(&self, object: &Ref) -> Option<Object> {
+        if object.kind == "Task" {
+            return self.tasks.object(object);
+        }
         self.view().object(self.inventory.find(object)?)
+    }
+
+    /// The entities below a folder, a data centre, a cluster, a host or a pool, directly or at any depth; `None` if
+    /// there is no such object. Machines lie below their folder, their host and their pool.
+    pub(crate) fn below(&self, object: &Ref, all: bool) -> Option<Vec<Ref>> {
+        self.view().below(object, all)
+    }
+
+    /// The entity that is found by its path from the root, such as `/Frankfurt/vm/Production/erp-db-01`.
+    pub(crate) fn by_path(&self, path: &str) -> Option<Ref> {
+        self.view().by_path(path)
+    }
+
+    /// The machine or host with this UUID.
+    pub(crate) fn by_uuid(&self, uuid: &str, machine: bool, instance: bool) -> Option<Ref> {
+        self.view().by_uuid(uuid, machine, instance)
     }
 
     /// The entity above one, by its value alone (`vm-12`): what a filter of events by folder climbs.

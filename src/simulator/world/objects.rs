@@ -94,12 +94,12 @@ impl View<'_> {
         let mut properties = self.entity(Item::Folder(at), &folder.name, 0);
         let kinds = folder.kinds.iter().map(|kind| Value::string(*kind)).collect();
         properties.push(("childType", Value::Array("String", kinds)));
-        properties.push(("childEntity", Value::refs(self.children(at))));
+        properties.push(("childEntity", Value::refs(self.in_folder(at))));
         properties
     }
 
     /// What lies in a folder.
-    fn children(&self, at: usize) -> Vec<Ref> {
+    fn in_folder(&self, at: usize) -> Vec<Ref> {
         let inventory = self.inventory;
         if at == 0 {
             return inventory.datacenters.iter().map(|datacenter| datacenter.me.clone()).collect();
@@ -201,7 +201,7 @@ impl View<'_> {
                 ("bootTime", Value::time(SINCE)),
             ],
         );
-        let uuid = format!("4c4c4544-{:04x}-3310-8056-b4c04f4e4d32", at + 1);
+        let uuid = host_uuid(at);
         let hardware = object(
             "HostHardwareSummary",
             vec![
@@ -560,6 +560,10 @@ impl View<'_> {
             ],
         )
     }
+}
+
+pub(super) fn host_uuid(at: usize) -> String {
+    format!("4c4c4544-{:04x}-3310-8056-b4c04f4e4d32", at + 1)
 }
 
 fn guest(machine: &super::inventory::Machine, on: bool) -> Value {

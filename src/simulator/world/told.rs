@@ -172,9 +172,9 @@ pub(super) enum What {
 
 /// What happened, and who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Told {
+pub(super) struct Told<'u> {
     pub(super) what: What,
-    pub(super) user: &'static str,
+    pub(super) user: &'u str,
 }
 
 /// When tasks were queued that have no clock to ask.
@@ -244,7 +244,7 @@ pub(super) fn wrong_state(wanted: Power, found: Power) -> Value {
     )
 }
 
-impl Told {
+impl Told<'_> {
     /// The event.
     pub(super) fn body(self, inventory: &Inventory) -> Body {
         self.draft(inventory).finish()
@@ -265,7 +265,7 @@ impl Told {
                     queued: QUEUED,
                     ended: None,
                 };
-                machine("TaskEvent", vm, host).with("info", words.info())
+                task_event(inventory, vm, host, self.user, words.info())
             }
             What::Machine { class, vm, host } => machine(class, vm, host),
             What::Failed { class, vm, host, wanted, found } => {
@@ -383,6 +383,11 @@ impl Told {
                 .text("message", format!("Wartungsfenster {number}: Umbau <Rack 7> & Prüfung / メンテナンス")),
         }
     }
+}
+
+/// The event with which a task on a machine begins.
+pub(super) fn task_event(inventory: &Inventory, vm: usize, host: usize, user: &str, info: Value) -> Draft {
+    Draft::new("TaskEvent", user).on_machine(inventory, vm, host).with("info", info)
 }
 
 /// By how much a datastore grows at a time.

@@ -18,7 +18,6 @@ pub(crate) struct Member {
 }
 
 /// The data type's name as the table has it, which lives as long as the program.
-#[cfg(test)]
 pub(crate) fn name(of: &str) -> Option<&'static str> {
     find(of, Shape::LATEST).map(|at| Type::get(at).name)
 }
