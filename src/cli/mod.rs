@@ -6,6 +6,7 @@ mod decode;
 pub mod logging;
 mod run;
 mod schema;
+mod simulate;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -42,6 +43,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check => check::run(&args.config),
         Command::Decode(decode) => decode::run(&decode),
         Command::Schema => schema::run(),
+        Command::Simulate(simulate) => simulate::run(*simulate),
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 /// Stops on the first SIGTERM or SIGINT; a second one ends the process at once.
-fn on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

@@ -12,6 +12,8 @@ pub struct Body {
     pub user: Box<str>,
     /// The objects that it is about, by their values (`vm-12`): what a filter by entity looks for.
     pub about: Vec<Box<str>>,
+    /// What stands in place of its time, if that is to be none.
+    pub time: Option<Box<str>>,
     /// The event's elements from `userName` on, in their declared order, as they go over the wire. Prefixes are `xsi`
     /// and `xsd`.
     pub xml: Box<str>,

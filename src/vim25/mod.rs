@@ -10,5 +10,6 @@ mod transcode;
 mod value;
 pub mod xml;
 
+pub(crate) use schema::{Kind, describe};
 pub use schema::{Shape, UnknownShape};
 pub use transcode::{Created, Decoded, Decoder, EventKind, PageError, PageSummary};

@@ -18,7 +18,7 @@ const HEAD: &str = concat!(
 const TAIL: &str = "</soapenv:Body></soapenv:Envelope>";
 
 /// A reference to a managed object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ref {
     /// Its type, such as `EventHistoryCollector`.
     pub kind: String,

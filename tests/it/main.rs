@@ -14,5 +14,8 @@ mod openfaas;
 mod oracle;
 mod payload;
 mod router;
+mod simulate;
+mod simulate_command;
+mod simulate_faults;
 mod tidy;
 mod vcenter;

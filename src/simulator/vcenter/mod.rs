@@ -1,8 +1,27 @@
 //! The simulated vCenter: SOAP, sessions, collectors, and faults on demand.
 
+mod body;
+mod certificate;
+mod collector;
+mod control;
 pub mod fault;
+mod filter;
+mod handle;
 mod history;
+pub mod ledger;
+mod maker;
+mod objects;
+mod posted;
+mod property;
+mod rate;
+mod server;
+mod service;
+mod session;
 mod soap;
+mod state;
+mod updates;
+mod upset;
+mod versions;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,15 +29,9 @@ use std::path::PathBuf;
 use super::Size;
 use fault::Planned;
 
-/// How fast events happen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rate {
-    /// So many a second.
-    PerSecond(f64),
-    /// As fast as they are read: never more than some thousands ahead of the reader that is furthest, and none while
-    /// nobody reads.
-    AsRead,
-}
+pub use handle::{Figures, Handle};
+pub use rate::{Rate, RateError};
+pub use server::Server;
 
 /// What the server shows to those who connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +46,7 @@ pub enum Tls {
 }
 
 /// What to simulate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Where to listen.
     pub listen: SocketAddr,

@@ -1,8 +1,35 @@
 //! The data centre that the simulated vCenter manages, and what happens in it.
 
+mod bodies;
+mod catalogue;
+mod draft;
+mod find;
+mod formats;
+mod inventory;
+mod life;
+mod names;
+mod objects;
+mod power;
+mod state;
+#[cfg(test)]
+mod tests;
+mod told;
+
 use std::sync::Arc;
 
 use super::Body;
+use super::value::{Object, Value};
+use crate::vim25::soap::Ref;
+
+use bodies::Bodies;
+use catalogue::CATALOGUE;
+use inventory::Inventory;
+use life::{Queue, Stage};
+use objects::View;
+use power::Tasks;
+pub(crate) use power::{Act, Acted, Refused};
+use state::State;
+use told::Told;
 
 /// How large the data centre is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,23 +46,84 @@ pub(crate) struct Happening {
     pub(crate) chained: bool,
 }
 
+/// How grave an event of this class, or of this id, is: `info`, `warning`, `error` or `user`.
+pub(crate) fn category(class: &str, type_id: Option<&str>) -> &'static str {
+    CATALOGUE.category(class, type_id).unwrap_or("info")
+}
+
 /// A data centre with machines that live.
-pub(crate) struct World {}
+#[derive(Debug)]
+pub(crate) struct World {
+    inventory: Inventory,
+    state: State,
+    rng: fastrand::Rng,
+    /// Told, but not yet asked for.
+    queue: Queue,
+    bodies: Bodies<Told<'static>>,
+    tasks: Tasks,
+}
 
 impl World {
     /// The data centre of this seed and size: the same for the same.
     pub(crate) fn new(seed: u64, size: Size) -> Self {
-        let _ = (seed, size);
-        Self {}
+        let inventory = Inventory::new(seed, size);
+        let state = State::new(seed, &inventory);
+        let rng = fastrand::Rng::with_seed(seed);
+        Self { inventory, state, rng, queue: Queue::new(), bodies: Bodies::new(), tasks: Tasks::default() }
     }
 
     /// What happens next.
     pub(crate) fn next(&mut self) -> Happening {
-        let body = Body {
-            class: "GeneralUserEvent".into(),
-            xml: "<userName>nobody</userName><message>something</message>".into(),
-            ..Body::default()
-        };
-        Happening { body: Arc::new(body), chained: false }
+        loop {
+            if let Some((told, chained)) = self.queue.pop_front() {
+                let body = self.bodies.get(told, || told.body(&self.inventory));
+                return Happening { body, chained };
+            }
+            let Self { inventory, state, rng, queue, .. } = self;
+            Stage { inventory, state, rng, queue }.play();
+        }
+    }
+
+    /// The folder above all.
+    pub(crate) fn root(&self) -> Ref {
+        self.inventory.root()
+    }
+
+    /// The object with its properties as they are now; `None` if there is none.
+    pub(crate) fn object(&self, object: &Ref) -> Option<Object> {
+        if object.kind == "Task" {
+            return self.tasks.object(object);
+        }
+        self.view().object(self.inventory.find(object)?)
+    }
+
+    /// The entities below a folder, a data centre, a cluster, a host or a pool, directly or at any depth; `None` if
+    /// there is no such object. Machines lie below their folder, their host and their pool.
+    pub(crate) fn below(&self, object: &Ref, all: bool) -> Option<Vec<Ref>> {
+        self.view().below(object, all)
+    }
+
+    /// The entity that is found by its path from the root, such as `/Frankfurt/vm/Production/erp-db-01`.
+    pub(crate) fn by_path(&self, path: &str) -> Option<Ref> {
+        self.view().by_path(path)
+    }
+
+    /// The machine or host with this UUID.
+    pub(crate) fn by_uuid(&self, uuid: &str, machine: bool, instance: bool) -> Option<Ref> {
+        self.view().by_uuid(uuid, machine, instance)
+    }
+
+    /// The entity above one, by its value alone (`vm-12`): what a filter of events by folder climbs.
+    pub(crate) fn parent(&self, value: &str) -> Option<Ref> {
+        self.view().parent(self.inventory.find_value(value)?)
+    }
+
+    /// The property `description.eventInfo` of the event manager.
+    pub(crate) fn catalogue(&self) -> Value {
+        CATALOGUE.value()
+    }
+
+    fn view(&self) -> View<'_> {
+        View { inventory: &self.inventory, state: &self.state }
     }
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) mod describe;
 #[rustfmt::skip]
 mod table;
 
@@ -28,7 +29,7 @@ const NULL67: u8 = 16;
 
 /// What an element holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Strings and enumerations.
     Text,
     /// xsd:boolean

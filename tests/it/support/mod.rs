@@ -7,6 +7,7 @@ pub(crate) mod judge;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod router;
+pub(crate) mod simulator;
 pub(crate) mod soap;
 pub(crate) mod stream;
 pub(crate) mod tls;

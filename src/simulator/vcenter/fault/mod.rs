@@ -1,6 +1,16 @@
 //! What can go wrong on demand: the words for it, when it shall happen, and what is going wrong at present.
 
+mod schedule;
+mod soap_kinds;
+mod text;
+mod troubles;
+
 use std::time::Duration;
+
+pub use text::{FORMS, WHENS, WordsError};
+
+pub(super) use schedule::Schedule;
+pub(super) use troubles::Troubles;
 
 /// What can go wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +59,7 @@ pub enum Fault {
     },
     /// So many events have one and the same time.
     EqualTimes(u64),
-    /// The clock is set, by so many seconds, forwards or back.
+    /// The clock is set, by so many seconds, forwards or back. What happens from then on has the new time.
     Clock(i64),
     /// So many events of a class that nobody knows.
     UnknownType(u64),
@@ -73,7 +83,8 @@ pub enum Fault {
     },
 }
 
-/// When a fault happens.
+/// When a fault happens. Events are those that happen by themselves, and are counted from when the fault was planned;
+/// so is time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum When {
     /// At once.
@@ -84,13 +95,13 @@ pub enum When {
     EveryEvents(u64),
     /// At so many random moments among so many events; the seed decides which.
     Random(u64, u64),
-    /// So long after the start.
+    /// So much later.
     After(Duration),
     /// Again and again after so long.
     Every(Duration),
 }
 
-/// A fault, and when.
+/// A fault, and when. Its text is `FAULT` or `FAULT@WHEN`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
     /// What.

@@ -1,5 +1,7 @@
 //! What the command line says.
 
+mod simulate;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -8,11 +10,13 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use tracing::Level;
 
+pub use simulate::Simulate;
+
 /// Where the configuration is if the command line does not say.
 const CONFIG: &str = "/etc/vmware-event-router/config";
 
 /// What the command line says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Args {
     /// What to do.
     pub command: Command,
@@ -32,7 +36,7 @@ pub struct LogOptions {
 }
 
 /// What to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Route events.
     Run,
@@ -42,6 +46,8 @@ pub enum Command {
     Decode(Decode),
     /// Print the JSON Schema of the configuration.
     Schema,
+    /// Be a vCenter.
+    Simulate(Box<Simulate>),
 }
 
 /// What to print of which captured events.
@@ -157,6 +163,7 @@ fn command() -> clap::Command {
         .subcommand(clap::Command::new("check").about("Check the configuration, and connect to all that it names"))
         .subcommand(decode)
         .subcommand(clap::Command::new("schema").about("Print the JSON Schema of the configuration"))
+        .subcommand(simulate::command())
 }
 
 /// Go's flags have one dash or two; clap's long ones have two.
@@ -199,6 +206,7 @@ impl Args {
         let command = match matches.subcommand() {
             Some(("check", _)) => Command::Check,
             Some(("schema", _)) => Command::Schema,
+            Some(("simulate", matches)) => Command::Simulate(Box::new(simulate::from_matches(matches))),
             Some(("decode", matches)) => Command::Decode(Decode {
                 api_version: matches.get_one::<String>("api-version").cloned().unwrap_or_default(),
                 payload: matches.get_flag("payload"),
