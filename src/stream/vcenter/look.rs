@@ -63,7 +63,8 @@ impl Look {
                 session.destroy(&collector).await?;
                 Ok(Step::Over)
             });
-            return newest.filter(|_| !at_end);
+            // A moment with more events than one look reads must not hold up all looks to come.
+            return newest.filter(|_| !at_end).map(|newest| newest.max(self.from.saturating_add(1)));
         }
         self.future = Box::pin(async move {
             let body = read(&session, &collector).await?;
@@ -104,10 +105,10 @@ impl LookPlan {
         self.last + every
     }
 
-    /// A look begins, or there is nothing to look at. Where it begins, not before `horizon`.
-    pub(super) fn start(&mut self, horizon: i64) -> i64 {
+    /// A look begins, or there is nothing to look at. Where it begins, not before `earliest`.
+    pub(super) fn start(&mut self, earliest: i64) -> i64 {
         self.last = Instant::now();
-        self.resume.take().map_or(horizon, |resume| resume.max(horizon))
+        self.resume.take().map_or(earliest, |resume| resume.max(earliest))
     }
 
     /// The next look goes on there.

@@ -90,6 +90,9 @@ impl ServiceContent {
 /// The newest event that there is evidence of: its key and CreatedTime.
 pub(super) type Seen = (i32, i64);
 
+/// The kind of what asks for news.
+const FILTER: &str = "PropertyFilter";
+
 /// A login that is in force, as far as we know.
 pub(super) struct Session {
     wire: Arc<Wire>,
@@ -236,6 +239,11 @@ impl Session {
         self.owned().push(object.clone());
     }
 
+    /// Whether vCenter was asked for news of a collector that is ours.
+    pub(super) fn has_filter(&self) -> bool {
+        self.owned().iter().any(|object| object.kind == FILTER)
+    }
+
     fn disown(&self, object: &Ref) {
         self.owned().retain(|owned| owned != object);
     }
@@ -261,7 +269,7 @@ impl Session {
 
     /// Destroys a collector or a filter of ours.
     pub(super) async fn destroy(&self, object: &Ref) -> Result<(), CallError> {
-        let method = if object.kind == "PropertyFilter" { "DestroyPropertyFilter" } else { "DestroyCollector" };
+        let method = if object.kind == FILTER { "DestroyPropertyFilter" } else { "DestroyCollector" };
         self.tell(Call::new(method, object)).await?;
         self.disown(object);
         Ok(())
