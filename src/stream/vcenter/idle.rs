@@ -145,8 +145,8 @@ impl Tail<'_> {
             let ours = self.types.is_empty();
             if seen.1 < self.begin() {
                 // An old one, or the clock was set back.
-                let server = self.session.current_time().await?;
-                self.set_clock(server).await?;
+                let clock = self.session.clock().await?;
+                self.set_clock(clock).await?;
             } else if ours || self.largest.is_some_and(|largest| seen.0 < largest) {
                 // With a filter, the newest event of all need not be one of ours. But where keys went back, a collector
                 // may take ours for old ones, and a new one is worth a try.
@@ -220,8 +220,8 @@ impl Tail<'_> {
         if until > from {
             self.look = Some(Look::begin(self.session, self.types, from, until));
         } else {
-            let server = self.session.current_time().await?;
-            self.set_clock(server).await?;
+            let clock = self.session.clock().await?;
+            self.set_clock(clock).await?;
         }
         Ok(())
     }
@@ -238,8 +238,8 @@ impl Tail<'_> {
                 return Ok(());
             }
         };
-        if let Some(server) = clock {
-            self.set_clock(server).await?;
+        if let Some(clock) = clock {
+            self.set_clock(clock).await?;
         }
         let range = look.from..=look.until;
         let mut page = self.pages.read(&body, |seen| range.contains(&seen.1) && self.place.is_new(seen));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::collector::PAGE;
+use super::place::Clock;
 use super::session::Session;
 use super::wire::CallError;
 use crate::vim25::soap::Ref;
@@ -17,7 +18,7 @@ const MOST_PAGES: u32 = 10;
 /// One step of a look.
 pub(super) enum Step {
     /// A page, unread, and vCenter's clock when the look began.
-    Page { collector: Ref, body: Bytes, clock: Option<i64> },
+    Page { collector: Ref, body: Bytes, clock: Option<Clock> },
     /// The look is over.
     Over,
 }
@@ -38,7 +39,7 @@ impl Look {
     pub(super) fn begin(session: &Arc<Session>, types: &Arc<[String]>, from: i64, until: i64) -> Self {
         let (session, types) = (Arc::clone(session), Arc::clone(types));
         let future = Box::pin(async move {
-            let clock = Some(session.current_time().await?);
+            let clock = Some(session.clock().await?);
             let collector = session.create_collector(from, &types).await?;
             let body = read(&session, &collector).await?;
             Ok(Step::Page { collector, body, clock })

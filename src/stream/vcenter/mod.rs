@@ -131,8 +131,8 @@ impl VCenter {
     /// The session that is there, if it still is; else a new one. And vCenter's time.
     async fn session(&mut self, out: &Appender) -> Result<(Arc<Session>, Clock), Stop> {
         if let Some(session) = &self.session {
-            match session.current_time().await {
-                Ok(now) => return Ok((Arc::clone(session), Clock::new(now))),
+            match session.clock().await {
+                Ok(clock) => return Ok((Arc::clone(session), clock)),
                 Err(error) if error.session_gone() => self.session = None,
                 Err(error) => {
                     // Every session may ask for the time: one that may not is of no use.
@@ -175,8 +175,8 @@ impl VCenter {
         }
         let session = Arc::new(session);
         self.session = Some(Arc::clone(&session));
-        let now = session.current_time().await?;
-        Ok((session, Clock::new(now)))
+        let clock = session.clock().await?;
+        Ok((session, clock))
     }
 
     /// Reads until something is in the way.

@@ -22,8 +22,14 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    #[cfg(test)]
     pub(super) fn new(server: i64) -> Self {
-        Self { server, at: Instant::now() }
+        Self::asked(server, Instant::now())
+    }
+
+    /// What it showed when it was asked for then. An answer that was long under way does not make it slow.
+    pub(super) fn asked(server: i64, at: Instant) -> Self {
+        Self { server, at }
     }
 
     /// What it was when it was looked at.
@@ -215,12 +221,12 @@ impl Place {
         self.clock = clock;
         // What is less than this, the overlap covers.
         let enough = self.overlap / 2;
-        let back = before.map_or(0, |before| before.now().saturating_sub(clock.server));
+        let back = before.map_or(0, |before| before.now().saturating_sub(clock.now()));
         let newest = self.newest();
         let since = match before {
             // It happened at some time since, so no event is dated earlier than that by as much.
             Some(before) if back > enough => before.server.saturating_sub(back),
-            _ if newest.saturating_sub(clock.server) > enough => self.checkpoint.horizon,
+            _ if newest.saturating_sub(clock.now()) > enough => self.checkpoint.horizon,
             _ => return None,
         };
         let rebased = newest.min(since).min(clock.server);
@@ -347,6 +353,14 @@ mod tests {
         // Nothing is known of the clock before: all that is remembered is read again.
         let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 99 * MINUTE)], &wanted(0));
         assert_eq!(after_set(&mut place, 98 * MINUTE, None), Some((MINUTE, MINUTE)));
+    }
+
+    #[test]
+    fn an_answer_that_was_long_under_way_sets_no_clock_back() {
+        let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 100 * MINUTE)], &wanted(0));
+        let before = Some(place.clock());
+        let asked = Instant::now().checked_sub(Duration::from_secs(50)).unwrap();
+        assert_eq!(place.set_clock(Clock::asked(100 * MINUTE - 50 * SECOND, asked), before), None);
     }
 
     #[test]

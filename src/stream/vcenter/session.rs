@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use tracing::debug;
 use uuid::Uuid;
 
+use super::place::Clock;
 use super::timing::Timing;
 use super::version;
 use super::wire::{CallError, Wire};
@@ -187,6 +188,12 @@ impl Session {
         let text = self.ask(call, read_text).await?;
         parse_time(&text)
             .ok_or_else(|| CallError::Answer { method: "CurrentTime", why: format!("{text:?} is no time") })
+    }
+
+    /// The same, to be carried on.
+    pub(super) async fn clock(&self) -> Result<Clock, CallError> {
+        let asked = Instant::now();
+        Ok(Clock::asked(self.current_time().await?, asked))
     }
 
     /// The newest event that vCenter has, where it says so.

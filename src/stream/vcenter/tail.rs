@@ -390,13 +390,12 @@ impl<'a> Tail<'a> {
             return Ok(());
         }
         self.care.asked_clock = Some(Instant::now());
-        let server = self.session.current_time().await?;
-        self.set_clock(server).await
+        let clock = self.session.clock().await?;
+        self.set_clock(clock).await
     }
 
     /// vCenter's clock shows this.
-    pub(super) async fn set_clock(&mut self, server: i64) -> Result<(), Trouble> {
-        let clock = Clock::new(server);
+    pub(super) async fn set_clock(&mut self, clock: Clock) -> Result<(), Trouble> {
         let delta = self.place.set_clock(clock, Some(self.place.clock()));
         self.care.clock = self.care.clock.map(|(of, _)| (of, clock));
         if let Some(delta) = delta {
