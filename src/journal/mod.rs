@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use checkpoint::SAME_EVENT_MICROS;
 pub use checkpoint::{Checkpoint, CheckpointDelta, HORIZON_MICROS, MOST_REMEMBERED, Recent};
 
 use crate::attempt::{BatchLimits, Outcome, Position, Target};
@@ -287,25 +288,29 @@ impl Appender {
     /// Appends the events and the checkpoint that follows from them; durable on
     /// return. Waits as long as the journal is full, unless the stream is
     /// stopped ([`JournalError::Closed`]). What exceeds the journal's batch is
-    /// appended in parts, the resume time with the last of them.
+    /// appended in parts, the times that reading has come to with the last of them.
     pub async fn append(
         &self,
         mut events: Vec<Event>,
         checkpoint: Option<CheckpointDelta>,
     ) -> Result<Position, JournalError> {
         let limits = self.journal.max_batch();
-        let mut resume_of_parts = None;
+        let (mut in_parts, mut place_of_parts) = (false, (i64::MAX, i64::MAX, None));
         loop {
             let rest = split(&mut events, limits);
             let last = rest.is_empty();
             let mut delta = checkpoint.clone();
             if !last && let Some(delta) = &mut delta {
                 // A crash between two parts must find the rest when it reads again.
-                if resume_of_parts.is_none() {
+                if !std::mem::replace(&mut in_parts, true) {
                     let before = self.checkpoint().await?;
-                    resume_of_parts = Some(before.map_or(delta.horizon, |before| before.resume));
+                    place_of_parts = before.map_or((delta.horizon, delta.horizon, None), |before| {
+                        (before.resume, before.newest, before.last)
+                    });
                 }
-                delta.resume = resume_of_parts.unwrap_or(delta.resume).min(delta.resume);
+                delta.resume = delta.resume.min(place_of_parts.0);
+                delta.newest = delta.newest.min(place_of_parts.1);
+                delta.last = place_of_parts.2;
                 delta.horizon = delta.horizon.min(delta.resume);
             }
             let position = self.append_part(events, delta).await?;

@@ -26,7 +26,7 @@ fn events(count: i32, bytes: usize) -> Vec<Event> {
 }
 
 fn delta(resume: i64) -> CheckpointDelta {
-    CheckpointDelta { instance: Uuid::from_u128(1), filter: 0, resume, horizon: 0 }
+    CheckpointDelta { instance: Uuid::from_u128(1), filter: 0, resume, newest: resume, last: None, horizon: 0 }
 }
 
 async fn append(journal: &MemoryJournal, events: Vec<Event>) -> Result<Position, JournalError> {

@@ -1,11 +1,14 @@
 //! What a stream keeps from collector to collector, and what it tells.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tracing::debug;
+use uuid::Uuid;
 
+use super::collector::PAGE;
+use super::look::LookPlan;
 use super::page::{Page, Undecoded};
+use super::place::Clock;
 use super::session::{Seen, format_time};
 use super::stall::StallWatch;
 use super::tail::{Tail, Trouble};
@@ -16,13 +19,44 @@ use crate::event::Event;
 /// Keys beyond this will soon wrap, which deserves a look.
 const KEY_ALARM: i32 = i32::MAX - 10_000_000;
 
+/// The longest time for which `latestEvent` is not asked for after it failed.
+const MOST_UNASKED: Duration = Duration::from_secs(300);
+
 /// Damaged events that are remembered, so that none is passed on again with each new collector.
 const MOST_NAMELESS: usize = 1024;
 
+/// The places in a collector from which on events are read one by one.
+#[derive(Clone, Debug)]
+pub(super) struct Careful {
+    /// Where the collector begins, so that places count alike.
+    pub(super) begin: i64,
+    /// How many events come before, and how many are read so.
+    pub(super) places: Vec<(usize, usize)>,
+}
+
+impl Careful {
+    /// How many events to read at once where so many were `passed`.
+    pub(super) fn count(&self, passed: usize) -> usize {
+        let ahead = self.places.iter().filter(|(before, singles)| before.saturating_add(*singles) > passed);
+        let next = ahead.map(|(before, _)| before.saturating_sub(passed)).min();
+        next.map_or(PAGE, |next| next.clamp(1, PAGE))
+    }
+}
+
 /// What a stream keeps from collector to collector.
 pub(super) struct Care {
-    /// Events still to be read one by one, after a page that was not well-formed.
-    pub(super) one_by_one: Option<usize>,
+    /// How the next collector is to be read, after a page that could not be.
+    pub(super) careful: Option<Careful>,
+    /// The next collector begins at the checkpoint because of such a page, far into the one before.
+    pub(super) afresh: bool,
+    /// vCenter's clock when we last looked at it, and which vCenter's.
+    pub(super) clock: Option<(Uuid, Clock)>,
+    /// When to look back for late events; collectors come and go meanwhile.
+    pub(super) plan: LookPlan,
+    /// When the clock was last looked at because of an event's time.
+    pub(super) asked_clock: Option<Instant>,
+    /// When a collector was last given up because keys went back.
+    pub(super) went_back: Option<Instant>,
     /// Where the next collector begins, if reading stalled there.
     pub(super) skip_to: Option<i64>,
     pub(super) stall: StallWatch,
@@ -30,35 +64,44 @@ pub(super) struct Care {
     pub(super) cuts: u32,
     /// Ids of events whose key or time cannot be read.
     nameless: BTreeSet<String>,
-    /// `latestEvent` cannot be had from this server.
-    pub(super) no_latest: bool,
-    pub(super) told_gap: Option<Instant>,
+    /// `latestEvent` could not be had: it is not asked for before then, and with each failure for twice as long.
+    no_latest: Option<(Instant, Duration)>,
     told_bound: bool,
     told_keys: bool,
     told_deaf: bool,
+    told_latest: bool,
 }
 
 impl Care {
     pub(super) fn new(timing: &Timing) -> Self {
         Self {
-            one_by_one: None,
+            careful: None,
+            afresh: false,
+            clock: None,
+            plan: LookPlan::new(),
+            asked_clock: None,
+            went_back: None,
             skip_to: None,
             stall: StallWatch::new(timing.stall),
             cuts: 0,
             nameless: BTreeSet::new(),
-            no_latest: false,
-            told_gap: None,
+            no_latest: None,
             told_bound: false,
             told_keys: false,
             told_deaf: false,
+            told_latest: false,
         }
     }
 
     /// What was on its way into the journal may not have arrived.
     pub(super) fn doubt(&mut self) {
-        self.nameless.clear();
-        self.told_gap = None;
+        self.forget_nameless();
         self.skip_to = None;
+    }
+
+    /// What was read since may not be passed on.
+    pub(super) fn forget_nameless(&mut self) {
+        self.nameless.clear();
     }
 
     /// Remembers an event that no key and time identify. Whether it is one that was not passed on yet.
@@ -109,9 +152,8 @@ impl Tail<'_> {
     /// News cannot be waited for.
     pub(super) fn tell_deaf(&mut self, why: &CallError) {
         let text = format!("vCenter cannot be waited for ({why}): until it can, its history is read every second");
-        if std::mem::replace(&mut self.care.told_deaf, true) {
-            self.out.status().trouble(&text);
-        } else {
+        self.out.status().trouble(&text);
+        if !std::mem::replace(&mut self.care.told_deaf, true) {
             self.out.status().note(&text);
         }
     }
@@ -131,7 +173,8 @@ impl Tail<'_> {
             return Ok(());
         }
         self.counted = Some(Instant::now());
-        let latest = self.latest_event().await?;
+        // With a filter, the newest event of all need not be one of ours.
+        let latest = if self.types.is_empty() { self.latest_event().await? } else { None };
         let to_go = latest.and_then(|(latest, _)| latest.wrapping_sub(key?).try_into().ok());
         self.out.status().behind(to_go, self.place.lag());
         Ok(())
@@ -139,8 +182,7 @@ impl Tail<'_> {
 
     /// The newest event that vCenter has, as far as it can be asked for.
     pub(super) async fn latest_event(&mut self) -> Result<Option<Seen>, Trouble> {
-        // With a filter, the newest event of all need not be one of ours.
-        if self.care.no_latest || !self.types.is_empty() {
+        if self.care.no_latest.is_some_and(|(until, _)| Instant::now() < until) {
             return Ok(None);
         }
         let latest = tokio::select! {
@@ -149,11 +191,20 @@ impl Tail<'_> {
             latest = self.session.latest_event() => latest,
         };
         match latest {
-            Ok(latest) => Ok(latest),
+            Ok(latest) => {
+                self.care.no_latest = None;
+                Ok(latest)
+            }
             Err(error) if error.session_gone() => Err(error.into()),
             Err(error) => {
-                debug!(stream = %self.out.stream(), %error, "latestEvent cannot be read, stalls are noticed without it");
-                self.care.no_latest = true;
+                let pause = self.care.no_latest.map_or(self.timing.stall, |(_, pause)| (pause * 2).min(MOST_UNASKED));
+                self.care.no_latest = Some((Instant::now() + pause, pause));
+                let text =
+                    format!("vCenter does not tell its newest event ({error}): stalls may go unnoticed for a while");
+                self.out.status().trouble(&text);
+                if !std::mem::replace(&mut self.care.told_latest, true) {
+                    self.out.status().note(&text);
+                }
                 Ok(None)
             }
         }

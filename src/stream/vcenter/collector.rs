@@ -1,6 +1,5 @@
 //! Collectors: vCenter's views of its history, and the wait for their news.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,14 +57,6 @@ impl Session {
             })
             .text("partialUpdates", "false");
         self.create(call).await
-    }
-
-    /// The same after a pause, by itself.
-    pub(super) async fn wait_after(self: Arc<Self>, pause: Duration, known: String) -> Result<News, CallError> {
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
-        self.wait(known).await
     }
 
     /// Waits until there is news; no news after a while.

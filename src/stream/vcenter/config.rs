@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use url::Url;
 
+use super::timing::Timing;
 use crate::config::option::{
     AddressKind, AddressSpec, AuthSpec, Kind, Method, OptionSpec, PASSWORD, Provider, SectionKind, USERNAME, duration,
     parse_url,
@@ -113,6 +114,8 @@ pub struct Config {
     pub event_types: Vec<String>,
     /// The version of the API whose shape the payload has.
     pub shape: Shape,
+    /// How long everything takes and waits. No file says this.
+    pub timing: Timing,
 }
 
 /// Where a stream begins that has no checkpoint.
@@ -151,6 +154,7 @@ impl Config {
             shape: section.choice(&API_VERSION).parse().unwrap_or_default(),
             address,
             source,
+            timing: Timing::default(),
         }
     }
 }

@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 
-use super::collector::{News, look_back_until};
+use super::collector::{News, PAGE, look_back_until};
 use super::look::{Look, Step};
-use super::place::Clock;
-use super::session::Session;
+use super::search::Found;
+use super::session::{Seen, Session};
 use super::stall::Stall;
 use super::tail::{End, Tail, Trouble, append};
 use super::wire::CallError;
+use crate::vim25::soap::Ref;
 
 /// A wait for news in flight.
 pub(super) struct Waiting {
     future: Pin<Box<dyn Future<Output = Result<News, CallError>> + Send>>,
+    collector: Ref,
     /// What we know already.
     version: String,
     /// The pause after the next failure.
@@ -30,10 +32,29 @@ pub(super) struct Waiting {
 const MOST_PAUSE: Duration = Duration::from_secs(30);
 
 impl Waiting {
-    pub(super) fn new(session: &Arc<Session>) -> Self {
+    /// For news of that collector. `filtered` says whether vCenter was asked for them.
+    pub(super) fn new(session: &Arc<Session>, collector: &Ref, filtered: bool) -> Self {
+        let future = Box::pin(std::future::pending());
         let pause = session.timing.poll;
-        let future = Box::pin(Arc::clone(session).wait_after(Duration::ZERO, String::new()));
-        Self { future, version: String::new(), pause, since: Instant::now() }
+        let collector = collector.clone();
+        let mut waiting = Self { future, collector, version: String::new(), pause, since: Instant::now() };
+        waiting.wait(session, if filtered { Duration::ZERO } else { pause }, filtered);
+        waiting
+    }
+
+    fn wait(&mut self, session: &Arc<Session>, pause: Duration, filtered: bool) {
+        let (session, known) = (Arc::clone(session), self.version.clone());
+        let unfiltered = (!filtered).then(|| self.collector.clone());
+        self.since = Instant::now();
+        self.future = Box::pin(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            if let Some(collector) = unfiltered {
+                session.create_filter(&collector).await?;
+            }
+            session.wait(known).await
+        });
     }
 
     /// Waits for what is newer than `version`, or than what was known before.
@@ -43,16 +64,14 @@ impl Waiting {
         let least = session.timing.poll.min(session.timing.max_wait / 2);
         let pause = if !news.any && self.since.elapsed() < least { least } else { Duration::ZERO };
         self.version = news.version.unwrap_or(std::mem::take(&mut self.version));
-        self.future = Box::pin(Arc::clone(session).wait_after(pause, self.version.clone()));
-        self.since = Instant::now();
+        self.wait(session, pause, true);
     }
 
     /// Waits anew, for everything, after a pause.
     fn begin_again(&mut self, session: &Arc<Session>) {
         self.version.clear();
-        self.future = Box::pin(Arc::clone(session).wait_after(self.pause, String::new()));
+        self.wait(session, self.pause, session.has_filter());
         self.pause = (self.pause * 2).min(MOST_PAUSE.max(session.timing.poll));
-        self.since = Instant::now();
     }
 }
 
@@ -60,7 +79,7 @@ impl Tail<'_> {
     /// All there is has been read: waits until there may be more. An end if this collector is of no more use.
     pub(super) async fn idle(&mut self, waiting: &mut Waiting) -> Result<Option<End>, Trouble> {
         self.out.status().streaming();
-        self.care.one_by_one = None;
+        self.all_read();
         if let Some(end) = self.check_stall().await? {
             return Ok(Some(end));
         }
@@ -69,8 +88,11 @@ impl Tail<'_> {
         let again = Instant::now() + self.pause.max(self.round_trip).min(self.timing.poll);
         self.pause = (self.pause * 3 / 2).min(self.timing.poll);
         loop {
-            if self.look.is_none() && self.plan.due(self.timing.look_back) <= Instant::now() {
+            if self.look.is_none() && self.care.plan.due(self.timing.look_back) <= Instant::now() {
                 self.begin_look().await?;
+                if self.outrun {
+                    return Ok(Some(End::Again));
+                }
             }
             let look = async {
                 match &mut self.look {
@@ -96,14 +118,19 @@ impl Tail<'_> {
                     waiting.go_on(self.session, news);
                     if any {
                         if let Some(seen) = newest.filter(|seen| self.place.is_new(*seen)) {
-                            self.care.stall.exists(seen);
+                            self.care.stall.exists(seen, true);
                         }
                         // The change may not be readable yet.
                         self.pause = self.timing.hot;
                         return Ok(None);
                     }
                 }
-                step = look => self.look_step(step).await?,
+                step = look => {
+                    self.look_step(step).await?;
+                    if self.outrun {
+                        return Ok(Some(End::Again));
+                    }
+                }
                 () = tokio::time::sleep_until(again.into()) => return Ok(None),
             }
         }
@@ -114,9 +141,20 @@ impl Tail<'_> {
         if self.care.stall.ask()
             && let Some(seen) = self.latest_event().await?
             && self.place.is_new(seen)
-            && seen.1 >= self.place.resume()
         {
-            self.care.stall.exists(seen);
+            let ours = self.types.is_empty();
+            if seen.1 < self.begin() {
+                // An old one, or the clock was set back.
+                let clock = self.session.clock().await?;
+                self.set_clock(clock).await?;
+            } else if ours || self.largest.is_some_and(|largest| seen.0 < largest) {
+                // With a filter, the newest event of all need not be one of ours. But where keys went back, a collector
+                // may take ours for old ones, and a new one is worth a try.
+                self.care.stall.exists(seen, ours);
+            }
+            if self.outrun {
+                return Ok(Some(End::Again));
+            }
         }
         match self.care.stall.check(|seen| self.place.is_new(seen)) {
             None => Ok(None),
@@ -126,29 +164,43 @@ impl Tail<'_> {
                     .trouble("vCenter has events that reading does not bring: reading again from the checkpoint");
                 Ok(Some(End::Again))
             }
-            Some(Stall::Skip((_, created))) => {
-                let (from, why) =
-                    (self.place.newest(), "vCenter has events that it does not give, not even to a new collector");
-                if self.care.told_gap.is_none_or(|told| told.elapsed() > Duration::from_secs(3600)) {
-                    self.care.told_gap = Some(Instant::now());
-                    let why = format!(
-                        "{why}: has this user the role Read-only on the vCenter itself, with propagation to children?"
-                    );
-                    let gap = self.tell_gap(from.min(created), created.max(from), &why);
-                    let delta = self.place.give_up_before(created);
-                    append(self.out, self.place, vec![gap], delta).await?;
-                } else {
-                    self.out.status().trouble(why);
-                }
-                self.care.skip_to = Some(created);
-                Ok(Some(End::Again))
-            }
+            Some(Stall::Skip(seen)) => self.skip_hidden(seen).await,
         }
+    }
+
+    /// Not even a new collector brings what exists: goes on behind what the user may not see.
+    async fn skip_hidden(&mut self, exists: Seen) -> Result<Option<End>, Trouble> {
+        let why = "vCenter has events that it does not give, not even to a new collector";
+        self.out.status().trouble(why);
+        let (begin, first) = match self.find_visible(self.front, exists).await? {
+            Found::Stopped => return Ok(Some(End::Stopped)),
+            Found::Events { begin, first } => (begin, first),
+            Found::Nothing => {
+                self.care.stall.give_up_on(exists);
+                if self.hidden(exists).is_some_and(|count| count < PAGE as i64) {
+                    // Less than a page of hidden events stops no collector: what comes behind them will be read.
+                    return Ok(None);
+                }
+                (exists.1, exists.1)
+            }
+        };
+        let from = self.place.newest().max(self.front);
+        if first > from {
+            let why =
+                format!("{why}: has this user the role Read-only on the vCenter itself, with propagation to children?");
+            let gap = self.tell_gap(from, first, &why);
+            let delta = self.place.give_up_before(begin);
+            append(self.out, self.place, vec![gap], delta).await?;
+        } else if begin <= self.front {
+            return Ok(None);
+        }
+        self.care.skip_to = Some(begin);
+        Ok(Some(End::Again))
     }
 
     /// Looks back while there is no end of events to read, without waiting for it.
     pub(super) async fn look_meanwhile(&mut self) -> Result<(), Trouble> {
-        if self.look.is_none() && self.plan.due(self.timing.look_back_busy) <= Instant::now() {
+        if self.look.is_none() && self.care.plan.due(self.timing.look_back_busy) <= Instant::now() {
             self.begin_look().await?;
         }
         if let Some(look) = &mut self.look
@@ -160,13 +212,16 @@ impl Tail<'_> {
     }
 
     async fn begin_look(&mut self) -> Result<(), Trouble> {
-        let from = self.plan.start(self.place.horizon());
+        let from = self.care.plan.start(self.place.look_from());
         let until = look_back_until(self.place.newest(), self.timing.margin);
         if let Some(delta) = self.place.freshen() {
             append(self.out, self.place, Vec::new(), delta).await?;
         }
         if until > from {
             self.look = Some(Look::begin(self.session, self.types, from, until));
+        } else {
+            let clock = self.session.clock().await?;
+            self.set_clock(clock).await?;
         }
         Ok(())
     }
@@ -183,8 +238,8 @@ impl Tail<'_> {
                 return Ok(());
             }
         };
-        if let Some(server) = clock {
-            self.place.clock = Clock::new(server);
+        if let Some(clock) = clock {
+            self.set_clock(clock).await?;
         }
         let range = look.from..=look.until;
         let mut page = self.pages.read(&body, |seen| range.contains(&seen.1) && self.place.is_new(seen));
@@ -194,7 +249,7 @@ impl Tail<'_> {
             self.out.status().trouble(&format!("a page of the look back for late events cannot be read: {error}"));
         }
         let go_on = look.next(self.session, collector, page.count, page.newest);
-        self.plan.go_on_at(go_on);
+        self.care.plan.go_on_at(go_on);
         self.look = Some(look);
         let late = page.events.len() as u64;
         if late > 0 {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::collector::PAGE;
+use super::place::Clock;
 use super::session::Session;
 use super::wire::CallError;
 use crate::vim25::soap::Ref;
@@ -17,7 +18,7 @@ const MOST_PAGES: u32 = 10;
 /// One step of a look.
 pub(super) enum Step {
     /// A page, unread, and vCenter's clock when the look began.
-    Page { collector: Ref, body: Bytes, clock: Option<i64> },
+    Page { collector: Ref, body: Bytes, clock: Option<Clock> },
     /// The look is over.
     Over,
 }
@@ -38,7 +39,7 @@ impl Look {
     pub(super) fn begin(session: &Arc<Session>, types: &Arc<[String]>, from: i64, until: i64) -> Self {
         let (session, types) = (Arc::clone(session), Arc::clone(types));
         let future = Box::pin(async move {
-            let clock = Some(session.current_time().await?);
+            let clock = Some(session.clock().await?);
             let collector = session.create_collector(from, &types).await?;
             let body = read(&session, &collector).await?;
             Ok(Step::Page { collector, body, clock })
@@ -63,7 +64,8 @@ impl Look {
                 session.destroy(&collector).await?;
                 Ok(Step::Over)
             });
-            return newest.filter(|_| !at_end);
+            // A moment with more events than one look reads must not hold up all looks to come.
+            return newest.filter(|_| !at_end).map(|newest| newest.max(self.from.saturating_add(1)));
         }
         self.future = Box::pin(async move {
             let body = read(&session, &collector).await?;
@@ -104,10 +106,10 @@ impl LookPlan {
         self.last + every
     }
 
-    /// A look begins, or there is nothing to look at. Where it begins, not before `horizon`.
-    pub(super) fn start(&mut self, horizon: i64) -> i64 {
+    /// A look begins, or there is nothing to look at. Where it begins, not before `earliest`.
+    pub(super) fn start(&mut self, earliest: i64) -> i64 {
         self.last = Instant::now();
-        self.resume.take().map_or(horizon, |resume| resume.max(horizon))
+        self.resume.take().map_or(earliest, |resume| resume.max(earliest))
     }
 
     /// The next look goes on there.

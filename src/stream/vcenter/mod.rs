@@ -11,6 +11,7 @@ mod idle;
 mod look;
 mod page;
 mod place;
+mod search;
 mod session;
 mod stall;
 mod tail;
@@ -32,7 +33,7 @@ pub use timing::Timing;
 use self::care::Care;
 use self::place::{Clock, Place, Wanted};
 use self::session::{Session, greet};
-use self::tail::{End, Tail, Trouble};
+use self::tail::{End, SET_BACK, Tail, Trouble, append};
 use self::wire::{CallError, Wire};
 use super::{EventStream, StreamError};
 use crate::backoff::Backoff;
@@ -98,12 +99,7 @@ impl VCenter {
     /// A stream as configured. Does nothing yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self::with_timing(config, Timing::default())
-    }
-
-    /// The same, with other intervals.
-    #[must_use]
-    pub fn with_timing(config: Config, timing: Timing) -> Self {
+        let timing = config.timing;
         let mut address = config.address.clone();
         // Credentials in the address would go nowhere else than into logs. Only addresses without a host refuse, and
         // have none.
@@ -133,12 +129,18 @@ impl VCenter {
     }
 
     /// The session that is there, if it still is; else a new one. And vCenter's time.
-    async fn session(&mut self, out: &Appender) -> Result<(Arc<Session>, i64), Stop> {
+    async fn session(&mut self, out: &Appender) -> Result<(Arc<Session>, Clock), Stop> {
         if let Some(session) = &self.session {
-            match session.current_time().await {
-                Ok(now) => return Ok((Arc::clone(session), now)),
+            match session.clock().await {
+                Ok(clock) => return Ok((Arc::clone(session), clock)),
                 Err(error) if error.session_gone() => self.session = None,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    // Every session may ask for the time: one that may not is of no use.
+                    if error.fault().is_some() {
+                        self.close().await;
+                    }
+                    return Err(error.into());
+                }
             }
         }
         let greeting = greet(&self.wire, self.wanted_version(), &self.timing).await?;
@@ -173,8 +175,8 @@ impl VCenter {
         }
         let session = Arc::new(session);
         self.session = Some(Arc::clone(&session));
-        let now = session.current_time().await?;
-        Ok((session, now))
+        let clock = session.clock().await?;
+        Ok((session, clock))
     }
 
     /// Reads until something is in the way.
@@ -182,8 +184,8 @@ impl VCenter {
         out.status().connecting();
         let stop = out.stop().clone();
         let Some(session) = finish_soon(&stop, self.session(out)).await else { return Err(Stop::Ended) };
-        let (session, now) = session?;
-        let clock = Clock::new(now);
+        let (session, clock) = session?;
+        let now = clock.server();
         // What an earlier attempt left behind counts against the number of collectors that vCenter allows.
         if let Err(error) = finish_soon(&stop, session.destroy_owned()).await.ok_or(Stop::Ended)? {
             return Err(self.lost(error));
@@ -207,6 +209,14 @@ impl VCenter {
         if let Some(delta) = delta {
             out.append(Vec::new(), Some(delta)).await?;
         }
+        if !opened {
+            let before = self.care.clock.filter(|(of, _)| *of == instance).map(|(_, clock)| clock);
+            if let Some(delta) = place.set_clock(clock, before) {
+                out.status().note(SET_BACK);
+                append(out, &mut place, Vec::new(), delta).await?;
+            }
+        }
+        self.care.clock = Some((instance, clock));
         if !opened
             && let Some(days) = finish_soon(&stop, session.days_kept()).await.ok_or(Stop::Ended)?
             && let Some((from, to)) = place.expired(days)
@@ -214,8 +224,7 @@ impl VCenter {
             let why = format!("the router was away for longer than the {days} days for which vCenter keeps events");
             let event = pages.gap(from, to, &why);
             let delta = place.give_up_before(to);
-            place.took(&delta, &[]);
-            out.append(vec![event], Some(delta)).await?;
+            append(out, &mut place, vec![event], delta).await?;
             out.status().gap(&format!("{} to {}", session::format_time(from), session::format_time(to)), &why);
         }
         loop {

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::session::Seen;
 use crate::event::Event;
-use crate::journal::{Checkpoint, CheckpointDelta, HORIZON_MICROS};
+use crate::journal::{Checkpoint, CheckpointDelta, HORIZON_MICROS, SAME_EVENT_MICROS};
 
-/// Two reads of one event may give its time more or less exactly.
-const SAME_EVENT_MICROS: i64 = 10_000;
+/// Order by key and order by time differ by fewer events than this.
+const DISORDER: usize = 1000;
 
 /// A checkpoint older than this is moved on while there is nothing to read, so that it does not outlive vCenter's history.
 const STALE_MICROS: i64 = 60 * 60 * 1_000_000;
@@ -22,8 +22,19 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    #[cfg(test)]
     pub(super) fn new(server: i64) -> Self {
-        Self { server, at: Instant::now() }
+        Self::asked(server, Instant::now())
+    }
+
+    /// What it showed when it was asked for then. An answer that was long under way does not make it slow.
+    pub(super) fn asked(server: i64, at: Instant) -> Self {
+        Self { server, at }
+    }
+
+    /// What it was when it was looked at.
+    pub(super) fn server(&self) -> i64 {
+        self.server
     }
 
     pub(super) fn now(&self) -> i64 {
@@ -43,16 +54,23 @@ pub(super) struct Wanted {
     pub(super) overlap: i64,
 }
 
+/// An event that a new collector must bring again.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    seen: Seen,
+    /// New events beyond it that came without it.
+    beyond: usize,
+    /// The earliest time of those.
+    first: i64,
+}
+
 /// Where the stream is. What is not durable yet counts: after a journal error a place must be opened anew.
 #[derive(Debug)]
 pub(super) struct Place {
     checkpoint: Checkpoint,
-    /// The newest event's CreatedTime.
-    newest: i64,
-    /// The newest event that was remembered on opening, until reading shows that vCenter still reaches back to it.
-    expected: Option<i64>,
+    expected: Option<Expected>,
     overlap: i64,
-    pub(super) clock: Clock,
+    clock: Clock,
 }
 
 impl Place {
@@ -64,8 +82,8 @@ impl Place {
     ) -> (Self, Option<CheckpointDelta>) {
         let Wanted { instance, filter, begin, overlap } = *wanted;
         let Some(mut checkpoint) = checkpoint else {
-            let delta = CheckpointDelta { instance, filter, resume: begin, horizon: begin };
-            let place = Self { checkpoint: Checkpoint::begin(&delta), newest: begin, expected: None, overlap, clock };
+            let delta = CheckpointDelta { instance, filter, resume: begin, newest: begin, last: None, horizon: begin };
+            let place = Self { checkpoint: Checkpoint::begin(&delta), expected: None, overlap, clock };
             return (place, Some(delta));
         };
         let same = checkpoint.instance == instance && checkpoint.filter == filter;
@@ -74,36 +92,50 @@ impl Place {
             // do not remember may only have been filtered out.
             let resume = checkpoint.resume.min(clock.now().saturating_sub(overlap));
             let resume = if checkpoint.instance == instance { resume.max(checkpoint.horizon) } else { resume };
-            CheckpointDelta { instance, filter, resume, horizon: resume }
+            let newest = checkpoint.newest.min(clock.now()).max(resume);
+            CheckpointDelta { instance, filter, resume, newest, last: None, horizon: resume }
         });
         if let Some(delta) = &delta {
             checkpoint.apply(delta, &[]);
         }
-        let newest = checkpoint.recent.iter().map(|(_, created)| created).max();
-        let expected = newest.filter(|newest| same && *newest >= checkpoint.resume);
-        let newest = newest.unwrap_or(checkpoint.resume).max(checkpoint.resume);
-        (Self { checkpoint, newest, expected, overlap, clock }, delta)
+        (Self { checkpoint, expected: None, overlap, clock }, delta)
     }
 
     /// Where a new collector begins.
     pub(super) fn resume(&self) -> i64 {
         let latest = self.clock.now().saturating_sub(self.overlap);
-        self.checkpoint.resume.min(latest).max(self.checkpoint.horizon)
+        self.not_forgotten(self.checkpoint.resume.min(latest), self.checkpoint.newest)
     }
 
-    /// From here on every journaled event is remembered.
-    pub(super) fn horizon(&self) -> i64 {
-        self.checkpoint.horizon
+    /// What lies below the horizon could not be told from what was journaled. But once the clock was set back below it,
+    /// all that happens lies there: to bring something twice is better than to lose it.
+    fn not_forgotten(&self, moment: i64, newest: i64) -> i64 {
+        if newest < self.checkpoint.horizon { moment } else { moment.max(self.checkpoint.horizon) }
     }
 
-    /// The newest event's CreatedTime, or where reading began.
+    /// From here on late events are looked for.
+    pub(super) fn look_from(&self) -> i64 {
+        self.checkpoint.newest.saturating_sub(HORIZON_MICROS).max(self.checkpoint.horizon)
+    }
+
+    /// How far reading has come: the newest event's CreatedTime, or where reading began.
     pub(super) fn newest(&self) -> i64 {
-        self.newest
+        self.checkpoint.newest
+    }
+
+    /// The newest event, if there is one that vCenter must still have.
+    pub(super) fn last(&self) -> Option<Seen> {
+        self.checkpoint.last
     }
 
     /// How far behind vCenter's clock the newest event lies, in seconds.
     pub(super) fn lag(&self) -> f64 {
-        self.clock.now().saturating_sub(self.newest) as f64 / 1e6
+        self.clock.now().saturating_sub(self.checkpoint.newest) as f64 / 1e6
+    }
+
+    /// vCenter's clock, as far as we know.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Whether an event is none that was journaled already.
@@ -111,49 +143,107 @@ impl Place {
         !self.checkpoint.recent.contains(key, created)
     }
 
-    /// The change to the checkpoint that comes with events of which the newest was created then.
-    pub(super) fn delta(&self, newest: Option<i64>) -> CheckpointDelta {
-        let newest = newest.map_or(self.newest, |newest| newest.max(self.newest)).min(self.clock.now());
-        let horizon = self.checkpoint.horizon.max(newest.saturating_sub(HORIZON_MICROS));
-        CheckpointDelta {
-            instance: self.checkpoint.instance,
-            filter: self.checkpoint.filter,
-            resume: newest.saturating_sub(self.overlap).max(horizon),
-            horizon,
+    /// The main collector brings an event. Whether it is new.
+    pub(super) fn sees(&mut self, seen: Seen) -> bool {
+        let new = self.is_new(seen);
+        if let Some(expected) = &mut self.expected {
+            let ahead = seen.1.saturating_sub(expected.seen.1);
+            if seen.0 == expected.seen.0 && ahead.saturating_abs() <= SAME_EVENT_MICROS {
+                self.expected = None;
+            } else if new && ahead > SAME_EVENT_MICROS {
+                expected.beyond += 1;
+                expected.first = expected.first.min(seen.1);
+            }
         }
+        new
     }
 
-    /// Events are on their way into the journal. Returns whether there were more than can be remembered, so that the
-    /// horizon rose.
+    /// A new collector begins at that time: it must bring the newest event again, or vCenter's history is not the one
+    /// that was read before.
+    pub(super) fn expect(&mut self, begin: i64) {
+        let last = self.checkpoint.last.filter(|(_, created)| *created >= begin);
+        self.expected = last.map(|seen| Expected { seen, beyond: 0, first: i64::MAX });
+    }
+
+    /// Whether there are events beyond the expected one, which may still come.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.expected.is_some_and(|expected| expected.beyond > 0)
+    }
+
+    /// What is missing: from the newest event that was read before to the first one beyond it, if vCenter has the
+    /// former no more. `drained` says whether all there is was read.
+    pub(super) fn missing(&mut self, drained: bool) -> Option<(i64, i64)> {
+        let expected = self.expected.filter(|expected| expected.beyond > 0)?;
+        if !drained && expected.beyond < DISORDER {
+            return None;
+        }
+        // It will not come again.
+        (self.expected, self.checkpoint.last) = (None, None);
+        Some((expected.seen.1, expected.first))
+    }
+
+    /// The change to the checkpoint that comes with events of which the newest was created then.
+    pub(super) fn delta(&self, newest: Option<i64>) -> CheckpointDelta {
+        let newest = newest.map_or(self.newest(), |newest| newest.min(self.clock.now()).max(self.newest()));
+        self.at(newest)
+    }
+
+    /// The same for events that the main collector brought: the newest of them must be there again when reading resumes.
+    pub(super) fn delta_of(&self, newest: Option<i64>, events: &[Event]) -> CheckpointDelta {
+        let mut delta = self.delta(newest);
+        for event in events {
+            if let Some((key, created)) = event.key().zip(event.created())
+                && created <= delta.newest
+                && delta.last.is_none_or(|(_, last)| created >= last)
+            {
+                delta.last = Some((key, created));
+            }
+        }
+        delta
+    }
+
+    fn at(&self, newest: i64) -> CheckpointDelta {
+        let Checkpoint { instance, filter, last, horizon, .. } = self.checkpoint;
+        let resume = self.not_forgotten(newest.saturating_sub(self.overlap), newest);
+        // A clock that was set back makes it an event to come.
+        let last = last.filter(|(_, created)| *created <= newest);
+        CheckpointDelta { instance, filter, resume, newest, last, horizon }
+    }
+
+    /// Events are on their way into the journal. Returns whether there were more than can be remembered.
     pub(super) fn took(&mut self, delta: &CheckpointDelta, events: &[Event]) -> bool {
-        let newest = events.iter().filter_map(Event::created).max();
-        self.newest = newest.map_or(self.newest, |newest| newest.max(self.newest));
         self.checkpoint.apply(delta, events)
     }
 
-    /// What is missing, once the first events since opening are there: from the newest that we remember to the oldest
-    /// that vCenter gives, if the former is not among them any more.
-    pub(super) fn missing(&mut self, oldest_read: i64) -> Option<(i64, i64)> {
-        let expected = self.expected.take()?;
-        (oldest_read > expected.saturating_add(SAME_EVENT_MICROS)).then_some((expected, oldest_read))
+    /// vCenter's clock was looked at; `before` is what we knew of it. If it was set back, the change to the checkpoint
+    /// that follows: what happens now is dated before what was read.
+    pub(super) fn set_clock(&mut self, clock: Clock, before: Option<Clock>) -> Option<CheckpointDelta> {
+        self.clock = clock;
+        // What is less than this, the overlap covers.
+        let enough = self.overlap / 2;
+        let back = before.map_or(0, |before| before.now().saturating_sub(clock.now()));
+        let newest = self.newest();
+        let since = match before {
+            // It happened at some time since, so no event is dated earlier than that by as much.
+            Some(before) if back > enough => before.server.saturating_sub(back),
+            _ if newest.saturating_sub(clock.now()) > enough => self.checkpoint.horizon,
+            _ => return None,
+        };
+        let rebased = newest.min(since).min(clock.server);
+        let delta = self.at(rebased);
+        (delta.newest < newest || delta.resume < self.checkpoint.resume).then_some(delta)
     }
 
     /// What is missing because vCenter keeps its events for so many days only.
-    pub(super) fn expired(&mut self, days: i64) -> Option<(i64, i64)> {
+    pub(super) fn expired(&self, days: i64) -> Option<(i64, i64)> {
         let kept = self.clock.now().saturating_sub(days.saturating_mul(86_400 * 1_000_000));
         let resume = self.resume();
-        if resume >= kept {
-            return None;
-        }
-        self.expected = None;
-        Some((resume, kept))
+        (resume < kept).then_some((resume, kept))
     }
 
     /// Everything before `moment` is given up. Returns the change to the checkpoint.
-    pub(super) fn give_up_before(&mut self, moment: i64) -> CheckpointDelta {
-        self.newest = self.newest.max(moment);
-        self.expected = None;
-        let mut delta = self.delta(None);
+    pub(super) fn give_up_before(&self, moment: i64) -> CheckpointDelta {
+        let mut delta = self.delta(Some(moment));
         delta.resume = delta.resume.max(moment.min(self.clock.now()));
         delta
     }
@@ -164,13 +254,15 @@ impl Place {
         if now.saturating_sub(self.checkpoint.resume) < STALE_MICROS {
             return None;
         }
-        let resume = now.saturating_sub(HORIZON_MICROS).max(self.checkpoint.horizon);
+        let resume = self.not_forgotten(now.saturating_sub(HORIZON_MICROS), self.newest());
         Some(CheckpointDelta { resume, ..self.delta(None) })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::event::{Attributes, PageBuilder};
 
@@ -193,25 +285,25 @@ mod tests {
     fn reopened(begin: i64, now: i64, of: &[(i32, i64)], wanted: &Wanted) -> (Place, Option<CheckpointDelta>) {
         let (mut place, _) = Place::open(None, &self::wanted(begin), Clock::new(now));
         let events = events(of);
-        let delta = place.delta(events.iter().filter_map(Event::created).max());
+        let delta = place.delta_of(events.iter().filter_map(Event::created).max(), &events);
         place.took(&delta, &events);
         Place::open(Some(place.checkpoint), wanted, Clock::new(now))
     }
 
     #[test]
     fn the_beginning_is_exact_and_has_no_overlap() {
-        let (mut place, delta) = Place::open(None, &wanted(100 * MINUTE), Clock::new(100 * MINUTE));
+        let (place, delta) = Place::open(None, &wanted(100 * MINUTE), Clock::new(100 * MINUTE));
         let delta = delta.unwrap();
-        assert_eq!((delta.resume, delta.horizon), (100 * MINUTE, 100 * MINUTE));
+        assert_eq!((delta.resume, delta.newest, delta.horizon), (100 * MINUTE, 100 * MINUTE, 100 * MINUTE));
         assert_eq!(place.resume(), 100 * MINUTE);
-        assert_eq!(place.missing(101 * MINUTE), None, "nothing was expected");
+        assert_eq!(place.last(), None, "nothing can be expected");
     }
 
     #[test]
     fn reading_resumes_an_overlap_before_the_newest_event() {
         let (place, delta) = reopened(MINUTE, 200 * MINUTE, &[(1, 100 * MINUTE), (2, 99 * MINUTE)], &wanted(0));
         assert_eq!(delta, None);
-        assert_eq!((place.resume(), place.horizon(), place.newest()), (99 * MINUTE, 90 * MINUTE, 100 * MINUTE));
+        assert_eq!((place.resume(), place.look_from(), place.newest()), (99 * MINUTE, 90 * MINUTE, 100 * MINUTE));
         assert!(!place.is_new((1, 100 * MINUTE)) && !place.is_new((2, 99 * MINUTE)) && place.is_new((3, 99 * MINUTE)));
         assert!(place.is_new((1, 101 * MINUTE)), "a restored vCenter uses a key again");
     }
@@ -220,20 +312,90 @@ mod tests {
     fn an_event_of_the_future_moves_nothing_beyond_vcenter_s_clock() {
         let (place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 500 * MINUTE)], &wanted(0));
         assert!(place.resume() <= 99 * MINUTE + SECOND, "{}", place.resume());
-        assert!(place.horizon() <= 90 * MINUTE + SECOND);
+        assert!(place.newest() <= 100 * MINUTE + SECOND);
+        assert_eq!(place.last(), None);
+    }
+
+    /// Where reading resumes and how far it has come, after the clock shows `now`.
+    fn after_set(place: &mut Place, now: i64, before: Option<Clock>) -> Option<(i64, i64)> {
+        let delta = place.set_clock(Clock::new(now), before)?;
+        place.took(&delta, &[]);
+        assert_eq!(place.resume(), delta.resume);
+        Some((delta.resume, delta.newest))
+    }
+
+    fn within_a_second(found: i64, want: i64) {
+        assert!((want - SECOND..=want + SECOND).contains(&found), "{found} is not about {want}");
     }
 
     #[test]
-    fn a_clock_that_was_set_back_moves_reading_back_to_the_horizon() {
-        let (place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 100 * MINUTE)], &wanted(0));
-        let (place, _) = Place::open(Some(place.checkpoint), &wanted(0), Clock::new(95 * MINUTE));
-        assert!((94 * MINUTE..94 * MINUTE + SECOND).contains(&place.resume()));
-        let (place, _) = Place::open(Some(place.checkpoint), &wanted(0), Clock::new(5 * MINUTE));
-        assert_eq!(
-            place.resume(),
-            90 * MINUTE,
-            "what lies below the horizon could not be told from what was journaled"
-        );
+    fn a_clock_that_was_set_back_moves_reading_back() {
+        let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 100 * MINUTE)], &wanted(0));
+        let before = Some(place.clock());
+        assert_eq!(after_set(&mut place, 100 * MINUTE - 20 * SECOND, before), None, "the overlap covers that");
+        let (resume, newest) = after_set(&mut place, 5 * MINUTE, before).unwrap();
+        within_a_second(newest, 5 * MINUTE);
+        within_a_second(resume, 4 * MINUTE);
+        assert!(!place.is_new((1, 100 * MINUTE)), "what was journaled stays remembered");
+        assert_eq!(place.last(), None, "it lies in the future");
+        let delta = place.delta(Some(6 * MINUTE));
+        within_a_second(delta.newest, 5 * MINUTE);
+    }
+
+    #[test]
+    fn what_happened_between_the_setting_and_our_look_is_read() {
+        // The clock was right at minute 100; twenty minutes later it shows five minutes less than it should.
+        let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 99 * MINUTE)], &wanted(0));
+        let before =
+            Clock { server: 100 * MINUTE, at: Instant::now().checked_sub(Duration::from_secs(20 * 60)).unwrap() };
+        let (resume, _) = after_set(&mut place, 115 * MINUTE, Some(before)).unwrap();
+        within_a_second(resume, 94 * MINUTE);
+        // Nothing is known of the clock before: all that is remembered is read again.
+        let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 99 * MINUTE)], &wanted(0));
+        assert_eq!(after_set(&mut place, 98 * MINUTE, None), Some((MINUTE, MINUTE)));
+    }
+
+    #[test]
+    fn an_answer_that_was_long_under_way_sets_no_clock_back() {
+        let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 100 * MINUTE)], &wanted(0));
+        let before = Some(place.clock());
+        let asked = Instant::now().checked_sub(Duration::from_secs(50)).unwrap();
+        assert_eq!(place.set_clock(Clock::asked(100 * MINUTE - 50 * SECOND, asked), before), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_for_a_while_loses_nothing() {
+        let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 100 * MINUTE)], &wanted(0));
+        let before = Some(place.clock());
+        assert_eq!(after_set(&mut place, 220 * MINUTE, before), None);
+        let ahead = events(&[(2, 220 * MINUTE)]);
+        let delta = place.delta_of(Some(220 * MINUTE), &ahead);
+        place.took(&delta, &ahead);
+        assert_eq!(place.last(), Some((2, 220 * MINUTE)));
+        let before = Some(place.clock());
+        let (resume, newest) = after_set(&mut place, 101 * MINUTE, before).unwrap();
+        within_a_second(newest, 101 * MINUTE);
+        within_a_second(resume, 100 * MINUTE);
+        // Quiet meanwhile: only the time to resume at had followed the clock.
+        let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 100 * MINUTE)], &wanted(0));
+        place.set_clock(Clock::new(220 * MINUTE), None);
+        let delta = place.freshen().unwrap();
+        place.took(&delta, &[]);
+        let before = Some(place.clock());
+        assert_eq!(after_set(&mut place, 101 * MINUTE, before).unwrap(), (99 * MINUTE, 100 * MINUTE));
+    }
+
+    #[test]
+    fn below_the_horizon_nothing_is_read_again_unless_the_clock_is_there() {
+        let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 100 * MINUTE)], &wanted(0));
+        place.checkpoint.horizon = 100 * MINUTE - 5 * SECOND;
+        assert_eq!(place.resume(), place.checkpoint.horizon, "a storm was more than can be remembered");
+        assert_eq!(place.look_from(), place.checkpoint.horizon);
+        assert_eq!(place.delta(None).resume, place.checkpoint.horizon);
+        let before = Some(place.clock());
+        let (resume, _) = after_set(&mut place, 50 * MINUTE, before).unwrap();
+        within_a_second(resume, 49 * MINUTE);
+        assert!(place.look_from() > place.newest(), "looking back would only bring what is forgotten");
     }
 
     #[test]
@@ -243,6 +405,7 @@ mod tests {
         let delta = delta.unwrap();
         assert_eq!((delta.instance, delta.resume, delta.horizon), (other.instance, 99 * MINUTE, 99 * MINUTE));
         assert!(place.is_new((1, 100 * MINUTE)));
+        assert_eq!(place.last(), None, "of another vCenter nothing can be expected");
         let behind = Place::open(Some(place.checkpoint), &wanted(0), Clock::new(50 * MINUTE));
         assert!(behind.0.resume() < 50 * MINUTE, "its clock may be behind");
     }
@@ -250,20 +413,46 @@ mod tests {
     #[test]
     fn another_filter_raises_the_horizon_and_keeps_the_set() {
         let other = Wanted { filter: 8, ..wanted(0) };
-        let (mut place, delta) = reopened(MINUTE, 200 * MINUTE, &[(1, 100 * MINUTE)], &other);
+        let (place, delta) = reopened(MINUTE, 200 * MINUTE, &[(1, 100 * MINUTE)], &other);
         assert_eq!(delta.map(|delta| (delta.filter, delta.resume, delta.horizon)), Some((8, 99 * MINUTE, 99 * MINUTE)));
         assert!(!place.is_new((1, 100 * MINUTE)));
-        assert_eq!(place.missing(150 * MINUTE), None, "with another filter nothing can be expected");
+        assert_eq!(place.last(), None, "with another filter nothing can be expected");
     }
 
     #[test]
-    fn a_history_that_no_longer_reaches_back_is_a_gap() {
+    fn the_newest_event_must_come_again() {
         let of = [(1, 100 * MINUTE), (2, 99 * MINUTE)];
-        let (mut place, _) = reopened(MINUTE, 200 * MINUTE, &of, &wanted(0));
-        assert_eq!(place.missing(99 * MINUTE + 30 * SECOND), None);
-        let (mut place, _) = reopened(MINUTE, 200 * MINUTE, &of, &wanted(0));
-        assert_eq!(place.missing(150 * MINUTE), Some((100 * MINUTE, 150 * MINUTE)));
-        assert_eq!(place.missing(160 * MINUTE), None, "told once");
+        let open = |begin| {
+            let (mut place, _) = reopened(MINUTE, 200 * MINUTE, &of, &wanted(0));
+            place.expect(begin);
+            place
+        };
+        let mut place = open(99 * MINUTE);
+        assert!(!place.sees((2, 99 * MINUTE)));
+        assert_eq!(place.missing(true), None, "there is nothing newer");
+        assert!(place.sees((2, 150 * MINUTE)) && place.sees((1, 140 * MINUTE)));
+        assert!(place.in_doubt());
+        assert_eq!(place.missing(false), None, "it may still come");
+        assert_eq!(place.missing(true), Some((100 * MINUTE, 140 * MINUTE)));
+        assert_eq!(place.missing(true), None, "told once");
+        let mut place = open(99 * MINUTE);
+        place.sees((3, 101 * MINUTE));
+        place.sees((1, 100 * MINUTE + 5));
+        assert!(!place.in_doubt(), "it came, later than it should");
+        let mut place = open(99 * MINUTE);
+        for key in 0..1000 {
+            assert_eq!(place.missing(false), None);
+            place.sees((key, 102 * MINUTE));
+        }
+        assert_eq!(place.missing(false), Some((100 * MINUTE, 102 * MINUTE)), "it is not to be waited for without end");
+        let mut place = open(100 * MINUTE + 1);
+        place.sees((3, 101 * MINUTE));
+        assert_eq!(place.missing(true), None, "a collector that begins behind it cannot bring it");
+    }
+
+    #[test]
+    fn what_vcenter_keeps_no_longer_is_given_up() {
+        let of = [(1, 100 * MINUTE), (2, 99 * MINUTE)];
         let day = 24 * 60 * MINUTE;
         let (mut place, _) = reopened(MINUTE, 40 * day, &of, &wanted(0));
         let (from, to) = place.expired(30).unwrap();
@@ -282,6 +471,6 @@ mod tests {
         let (place, _) = Place::open(Some(place.checkpoint), &wanted(0), Clock::new(300 * MINUTE));
         let delta = place.freshen().unwrap();
         assert!((290 * MINUTE..291 * MINUTE).contains(&delta.resume));
-        assert_eq!(delta.horizon, 89 * MINUTE);
+        assert_eq!(delta.newest, 99 * MINUTE);
     }
 }

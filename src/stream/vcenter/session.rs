@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use tracing::debug;
 use uuid::Uuid;
 
+use super::place::Clock;
 use super::timing::Timing;
 use super::version;
 use super::wire::{CallError, Wire};
@@ -89,6 +90,9 @@ impl ServiceContent {
 
 /// The newest event that there is evidence of: its key and CreatedTime.
 pub(super) type Seen = (i32, i64);
+
+/// The kind of what asks for news.
+const FILTER: &str = "PropertyFilter";
 
 /// A login that is in force, as far as we know.
 pub(super) struct Session {
@@ -186,6 +190,12 @@ impl Session {
             .ok_or_else(|| CallError::Answer { method: "CurrentTime", why: format!("{text:?} is no time") })
     }
 
+    /// The same, to be carried on.
+    pub(super) async fn clock(&self) -> Result<Clock, CallError> {
+        let asked = Instant::now();
+        Ok(Clock::asked(self.current_time().await?, asked))
+    }
+
     /// The newest event that vCenter has, where it says so.
     pub(super) async fn latest_event(&self) -> Result<Option<Seen>, CallError> {
         let call = Call::new("RetrievePropertiesEx", &self.content.property_collector)
@@ -236,6 +246,11 @@ impl Session {
         self.owned().push(object.clone());
     }
 
+    /// Whether vCenter was asked for news of a collector that is ours.
+    pub(super) fn has_filter(&self) -> bool {
+        self.owned().iter().any(|object| object.kind == FILTER)
+    }
+
     fn disown(&self, object: &Ref) {
         self.owned().retain(|owned| owned != object);
     }
@@ -261,7 +276,7 @@ impl Session {
 
     /// Destroys a collector or a filter of ours.
     pub(super) async fn destroy(&self, object: &Ref) -> Result<(), CallError> {
-        let method = if object.kind == "PropertyFilter" { "DestroyPropertyFilter" } else { "DestroyCollector" };
+        let method = if object.kind == FILTER { "DestroyPropertyFilter" } else { "DestroyCollector" };
         self.tell(Call::new(method, object)).await?;
         self.disown(object);
         Ok(())

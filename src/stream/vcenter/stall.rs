@@ -27,6 +27,8 @@ pub(super) struct StallWatch {
     after: Duration,
     /// The newest event that is known to exist and was not read, and since when there has been any.
     evidence: Option<(Seen, Instant)>,
+    /// Whether it is one that the collector should bring.
+    ours: bool,
     /// The last event that even a collector of its own did not bring.
     invisible: Option<Seen>,
     /// When events were last read.
@@ -40,7 +42,7 @@ impl StallWatch {
     /// Events unread for longer than `after` are a stall.
     pub(super) fn new(after: Duration) -> Self {
         let now = Instant::now();
-        Self { after, evidence: None, invisible: None, read_at: now, asked_at: now, tries: 0 }
+        Self { after, evidence: None, ours: false, invisible: None, read_at: now, asked_at: now, tries: 0 }
     }
 
     /// New events were read.
@@ -49,11 +51,12 @@ impl StallWatch {
         self.tries = 0;
     }
 
-    /// There is an event that was not read yet.
-    pub(super) fn exists(&mut self, seen: Seen) {
+    /// There is an event that was not read yet. `ours` says whether it is sure that the collector should bring it.
+    pub(super) fn exists(&mut self, seen: Seen, ours: bool) {
         if self.invisible == Some(seen) {
             return;
         }
+        self.ours = ours || (self.ours && self.evidence.is_some());
         self.evidence = Some(match self.evidence {
             None => (seen, Instant::now()),
             Some((before, since)) => (Some(before).max_by_time(Some(seen)).unwrap_or(seen), since),
@@ -82,11 +85,15 @@ impl StallWatch {
         }
         self.evidence = None;
         self.tries += 1;
-        if self.tries == 1 {
+        if self.tries == 1 || !self.ours {
             return Some(Stall::Again);
         }
-        self.invisible = Some(seen);
         Some(Stall::Skip(seen))
+    }
+
+    /// No collector brings this event.
+    pub(super) fn give_up_on(&mut self, seen: Seen) {
+        self.invisible = Some(seen);
     }
 }
 
@@ -99,23 +106,34 @@ mod tests {
         let mut watch = StallWatch::new(Duration::ZERO);
         assert!(watch.ask());
         assert_eq!(watch.check(|_| true), None, "there is no evidence");
-        watch.exists((5, 100));
-        watch.exists((4, 90));
+        watch.exists((5, 100), true);
+        watch.exists((4, 90), true);
         assert_eq!(watch.check(|seen| seen == (5, 100)), Some(Stall::Again));
-        watch.exists((6, 110));
+        watch.exists((6, 110), true);
         assert_eq!(watch.check(|_| true), Some(Stall::Skip((6, 110))));
-        watch.exists((6, 110));
+        watch.give_up_on((6, 110));
+        watch.exists((6, 110), true);
         assert_eq!(watch.check(|_| true), None, "what cannot be seen is let be");
         watch.read();
-        watch.exists((7, 120));
+        watch.exists((7, 120), true);
         assert_eq!(watch.check(|_| false), None, "it has been read");
         assert_eq!(watch.check(|_| true), None, "and is forgotten");
     }
 
     #[test]
+    fn what_may_not_be_ours_is_never_skipped() {
+        let mut watch = StallWatch::new(Duration::ZERO);
+        for _ in 0..5 {
+            watch.exists((5, 100), false);
+            assert_eq!(watch.check(|_| true), Some(Stall::Again));
+            watch.tries = 0;
+        }
+    }
+
+    #[test]
     fn a_stall_takes_time() {
         let mut watch = StallWatch::new(Duration::from_secs(3600));
-        watch.exists((5, 100));
+        watch.exists((5, 100), true);
         assert_eq!(watch.check(|_| true), None);
         assert!(!watch.ask());
     }

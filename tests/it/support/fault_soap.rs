@@ -3,14 +3,16 @@
 //! It keeps a history, collectors with a place in it, sessions and filters, as the documentation of the vSphere API says,
 //! and does what a test scripts instead.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
@@ -31,6 +33,53 @@ pub(crate) enum Reply {
     Hang,
     /// The true answer, through this function.
     Spoil(fn(Vec<u8>) -> Vec<u8>),
+    /// Half of the true answer, then the end of the connection.
+    BreakOff,
+    /// Half of the true answer, then nothing any more.
+    FallSilent,
+}
+
+/// An answer's body, which may come to a bad end.
+pub(crate) struct Body {
+    data: Bytes,
+    sent: bool,
+    after: Option<Reply>,
+}
+
+impl From<Bytes> for Body {
+    fn from(data: Bytes) -> Self {
+        Self { data, sent: false, after: None }
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, std::io::Error>>> {
+        let half = if self.after.is_some() { self.data.len() / 2 } else { self.data.len() };
+        if !std::mem::replace(&mut self.sent, true) {
+            return Poll::Ready(Some(Ok(hyper::body::Frame::data(self.data.slice(..half)))));
+        }
+        match self.after {
+            None => Poll::Ready(None),
+            Some(Reply::BreakOff) => Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into()))),
+            Some(_) => Poll::Pending,
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        hyper::body::SizeHint::with_exact(if self.sent { 0 } else { self.data.len() as u64 })
+    }
 }
 
 /// An event of the history.
@@ -41,6 +90,8 @@ pub(crate) struct FakeEvent {
     pub(crate) created: i64,
     /// Collectors that are there already do not get it.
     pub(crate) late: bool,
+    /// The user may not see it.
+    pub(crate) hidden: bool,
 }
 
 #[derive(Default)]
@@ -49,6 +100,8 @@ struct Collector {
     /// Indices into the history, still to be read.
     queue: VecDeque<usize>,
     begin: i64,
+    /// The largest key of all that it has had.
+    largest: Option<i32>,
 }
 
 #[derive(Default)]
@@ -67,6 +120,12 @@ pub(crate) struct State {
     pub(crate) most_collectors: usize,
     /// Pages come newest first.
     pub(crate) newest_first: bool,
+    /// Collectors take an event with a lower key than one before for an old one.
+    pub(crate) only_larger: bool,
+    /// Events with these keys are not well-formed.
+    pub(crate) damaged: BTreeSet<i32>,
+    /// `latestEvent` is the newest event of the history.
+    pub(crate) tells_latest: bool,
     /// What `latestEvent` says.
     pub(crate) latest: Option<(i32, i64)>,
     /// vCenter's clock.
@@ -112,7 +171,7 @@ fn event_xml(element: &str, event: (i32, i64)) -> String {
     )
 }
 
-fn soap(status: u16, inside: &str) -> Response<Full<Bytes>> {
+fn soap(status: u16, inside: &str) -> Response<Body> {
     let body = format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
@@ -124,7 +183,7 @@ fn soap(status: u16, inside: &str) -> Response<Full<Bytes>> {
     Response::builder().status(status).header("content-type", "text/xml; charset=utf-8").body(body.into()).unwrap()
 }
 
-fn fault(kind: &str) -> Response<Full<Bytes>> {
+fn fault(kind: &str) -> Response<Body> {
     soap(
         500,
         &format!(
@@ -180,7 +239,7 @@ impl FaultSoap {
     pub(crate) fn happen(&self, events: &[(i32, i64)]) {
         let mut state = self.state();
         for (key, created) in events {
-            state.push(FakeEvent { key: *key, created: *created, late: false });
+            state.push(FakeEvent { key: *key, created: *created, late: false, hidden: false });
         }
         drop(state);
         self.changed.notify_waiters();
@@ -188,7 +247,25 @@ impl FaultSoap {
 
     /// An event comes late: collectors that are there already have passed its place.
     pub(crate) fn happen_late(&self, key: i32, created: i64) {
-        self.state().push(FakeEvent { key, created, late: true });
+        self.state().push(FakeEvent { key, created, late: true, hidden: false });
+    }
+
+    /// Events happen that the user may not see.
+    pub(crate) fn happen_hidden(&self, events: &[(i32, i64)]) {
+        let mut state = self.state();
+        for (key, created) in events {
+            state.push(FakeEvent { key: *key, created: *created, late: false, hidden: true });
+        }
+    }
+
+    /// vCenter is set back to the state that it had before the event with this key; sessions and their collectors live on.
+    pub(crate) fn restore_before(&self, key: i32) {
+        let mut state = self.state();
+        let keep = state.history.iter().position(|event| event.key == key).unwrap();
+        state.history.truncate(keep);
+        for collector in state.collectors.values_mut() {
+            collector.queue.retain(|index| *index < keep);
+        }
     }
 
     /// Ends all sessions, as a restart of vpxd would.
@@ -197,6 +274,11 @@ impl FaultSoap {
         state.sessions.clear();
         state.collectors.clear();
         state.filters.clear();
+    }
+
+    /// Collectors vanish, sessions live on.
+    pub(crate) fn lose_collectors(&self) {
+        self.state().collectors.clear();
     }
 
     pub(crate) fn calls(&self, method: &str) -> usize {
@@ -211,17 +293,23 @@ impl FaultSoap {
 }
 
 impl State {
+    pub(crate) fn forget_scripts(&mut self) {
+        self.scripts.clear();
+    }
+
     fn push(&mut self, event: FakeEvent) {
         let index = self.history.len();
         for collector in self.collectors.values_mut() {
-            if !event.late && event.created >= collector.begin {
+            let old = self.only_larger && collector.largest.is_some_and(|largest| event.key < largest);
+            if !event.late && !old && event.created >= collector.begin {
                 collector.queue.push_back(index);
+                collector.largest = collector.largest.max(Some(event.key));
             }
         }
         self.history.push(event);
     }
 
-    fn handle(&mut self, method: &str, cookie: &str, body: &str) -> Result<Response<Full<Bytes>>, &'static str> {
+    fn handle(&mut self, method: &str, cookie: &str, body: &str) -> Result<Response<Body>, &'static str> {
         let this =
             between(body, "<_this type=\"", "</_this>").and_then(|this| this.split_once("\">")).unwrap_or_default().1;
         let respond =
@@ -272,8 +360,10 @@ impl State {
                 ))
             }
             "RetrievePropertiesEx" => {
+                let newest = self.history.last().filter(|_| self.tells_latest).map(|event| (event.key, event.created));
                 let set = self
                     .latest
+                    .or(newest)
                     .map(|latest| format!("<propSet><name>latestEvent</name>{}</propSet>", event_xml("val", latest)));
                 respond(&format!(
                     r#"<returnval><objects><obj type="EventManager">em</obj>{}</objects></returnval>"#,
@@ -303,17 +393,34 @@ impl State {
                     .unwrap()
                     .as_microsecond();
                 self.wanted.push(between(body, "<filter>", "</filter>").unwrap().to_owned());
-                let queue = (0..self.history.len()).filter(|i| self.history[*i].created >= begin).collect();
+                let queue: VecDeque<_> =
+                    (0..self.history.len()).filter(|i| self.history[*i].created >= begin).collect();
+                let largest = queue.iter().map(|i| self.history[*i].key).max();
                 let name = format!("collector-{number}");
-                self.collectors.insert(name.clone(), Collector { session: cookie.to_owned(), queue, begin });
+                self.collectors.insert(name.clone(), Collector { session: cookie.to_owned(), queue, begin, largest });
                 respond(&format!(r#"<returnval type="EventHistoryCollector">{name}</returnval>"#))
             }
             "ReadNextEvents" => {
                 let count: usize = between(body, "<maxCount>", "</maxCount>").unwrap().parse().unwrap();
                 let Some(collector) = self.collectors.get_mut(this) else { return Err("ManagedObjectNotFound") };
                 let count = count.min(collector.queue.len());
-                let page = collector.queue.drain(..count).map(|i| &self.history[i]);
-                let mut page: Vec<_> = page.map(|event| event_xml("returnval", (event.key, event.created))).collect();
+                // A page is taken first, and what the user may not see is hidden then. So a page of such events is
+                // never passed.
+                let window = collector.queue.iter().take(count).map(|i| &self.history[*i]);
+                let seen = window.filter(|event| !event.hidden);
+                let mut page: Vec<_> = seen
+                    .map(|event| {
+                        let xml = event_xml("returnval", (event.key, event.created));
+                        if self.damaged.contains(&event.key) {
+                            xml.replace("<userName>u", "<userName>\u{1}")
+                        } else {
+                            xml
+                        }
+                    })
+                    .collect();
+                if !page.is_empty() {
+                    collector.queue.drain(..count);
+                }
                 if self.newest_first {
                     page.reverse();
                 }
@@ -343,7 +450,7 @@ async fn answer(
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Body>, Infallible> {
     let lock = || state.lock().unwrap();
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
@@ -362,33 +469,39 @@ async fn answer(
         state.action = head.headers["SOAPAction"].to_str().unwrap().to_owned();
         state.scripts.get_mut(&method).and_then(VecDeque::pop_front)
     };
-    let mut spoil = None;
+    let (mut spoil, mut after) = (None, None);
     match script {
         None => {}
         Some(Reply::Fault(kind)) => return Ok(fault(kind)),
         Some(Reply::Raw { status, kind, body }) => {
-            return Ok(Response::builder().status(status).header("content-type", kind).body(body.into()).unwrap());
+            return Ok(Response::builder()
+                .status(status)
+                .header("content-type", kind)
+                .body(Bytes::from(body).into())
+                .unwrap());
         }
         Some(Reply::Hang) => std::future::pending().await,
         Some(Reply::Spoil(with)) => spoil = Some(with),
+        Some(bad_end) => after = Some(bad_end),
     }
     if method == "WaitForUpdatesEx" {
         return Ok(wait(&state, &changed, &cookie, &body).await);
     }
     let answer = lock().handle(&method, &cookie, &body);
-    let answer = answer.unwrap_or_else(fault);
+    let mut answer = answer.unwrap_or_else(fault);
+    answer.body_mut().after = after;
     Ok(match spoil {
         None => answer,
         Some(spoil) => {
             let (head, body) = answer.into_parts();
             let body = body.collect().await.unwrap().to_bytes().to_vec();
-            Response::from_parts(head, spoil(body).into())
+            Response::from_parts(head, Bytes::from(spoil(body)).into())
         }
     })
 }
 
 /// The version is the length of the history that the client knows.
-async fn wait(state: &Mutex<State>, changed: &Notify, cookie: &str, body: &str) -> Response<Full<Bytes>> {
+async fn wait(state: &Mutex<State>, changed: &Notify, cookie: &str, body: &str) -> Response<Body> {
     let known = between(body, "<version>", "</version>").unwrap();
     let Ok(known) = (if known.is_empty() { Ok(None) } else { known.parse::<usize>().map(Some) }) else {
         state.lock().unwrap().strange_waits += 1;
@@ -404,7 +517,11 @@ async fn wait(state: &Mutex<State>, changed: &Notify, cookie: &str, body: &str) 
                     return fault("NotAuthenticated");
                 }
                 // Late events do not show on the latest page.
-                let shown = state.history.iter().rposition(|event| !event.late);
+                let shown = if state.only_larger {
+                    (0..state.history.len()).max_by_key(|at| state.history[*at].key)
+                } else {
+                    state.history.iter().rposition(|event| !event.late && !event.hidden)
+                };
                 let version = shown.map_or(0, |at| at + 1);
                 if known != Some(version) {
                     let newest = shown.map(|at| event_xml("Event", (state.history[at].key, state.history[at].created)));

@@ -41,6 +41,7 @@ pub(crate) fn config(url: &Url) -> Config {
         begin: BeginAt::Now,
         event_types: Vec::new(),
         shape: Shape::V6_7,
+        timing: Timing::default(),
     }
 }
 
@@ -83,7 +84,7 @@ impl Running {
         let read = cursor.newest();
         let stop = CancellationToken::new();
         let out = Appender::new(Arc::clone(&journal), Arc::clone(&config.name), Arc::clone(&status), stop.clone());
-        let mut stream = VCenter::with_timing(config, timing);
+        let mut stream = VCenter::new(Config { timing, ..config });
         let task = tokio::spawn(async move {
             let end = stream.run(&out).await;
             (stream, end)

@@ -15,7 +15,7 @@ use crate::support::vcsim::Vcsim;
 
 async fn check(config: Config) -> Report {
     let mut report = Report::default();
-    within("check", VCenter::with_timing(config, timing()).check(&mut report)).await;
+    within("check", VCenter::new(Config { timing: timing(), ..config }).check(&mut report)).await;
     report
 }
 
