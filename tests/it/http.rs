@@ -1,6 +1,7 @@
 //! The one HTTP client against peers on this machine: whom it trusts, what it bounds, which way it goes, what it says.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use url::Url;
 use vmware_event_router::http::{Client, HttpError, HttpErrorKind, Limits, Thumbprint, TlsOptions, inspect_tls};
@@ -243,6 +245,37 @@ async fn sayer(says: &'static str, close: bool) -> Sayer {
         }
     });
     Sayer { address, _serving: serving }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_replaced() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let close = Arc::new(Notify::new());
+    let mut serving = JoinSet::new();
+    serving.spawn({
+        let close = Arc::clone(&close);
+        async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                close.notified().await;
+            }
+        }
+    });
+    let client = Client::new(TlsOptions::default());
+    for _ in 0..3 {
+        assert_eq!(get(&client, &url, LIMITS).await.unwrap().body(), "ok");
+        close.notify_one();
+        // Who is answered next tells that the connection before has been closed.
+        let next = Client::new(TlsOptions::default());
+        assert_eq!(get(&next, &url, LIMITS).await.unwrap().body(), "ok");
+        close.notify_one();
+    }
 }
 
 #[tokio::test]
