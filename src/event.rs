@@ -155,6 +155,8 @@ pub struct PageBuilder {
     /// What follows `data`: `,"datacontenttype":...` and the extensions.
     after_data: Vec<u8>,
     buffer: BytesMut,
+    /// What the page before took: the next one is likely to be as large.
+    usual: usize,
     events: Vec<(usize, Event)>,
 }
 
@@ -174,12 +176,15 @@ impl PageBuilder {
             write_json_string(&mut after_data, value);
         }
         after_data.push(b'}');
-        Self { stream, after_id, after_data, buffer: BytesMut::new(), events: Vec::new() }
+        Self { stream, after_id, after_data, buffer: BytesMut::new(), usual: 0, events: Vec::new() }
     }
 
     /// Adds one event whose `data` is the given JSON value.
     pub fn push(&mut self, attributes: &Attributes<'_>, data: &[u8]) {
         let start = self.buffer.len();
+        if start == 0 {
+            self.buffer.reserve(self.usual);
+        }
         let strings = attributes.id.len() + attributes.subject.len() + attributes.entity.len();
         self.buffer.reserve(data.len() + 3 * strings + self.after_id.len() + self.after_data.len() + 192);
         let mut tail: [Option<&str>; 4] = [None; 4];
@@ -253,6 +258,7 @@ impl PageBuilder {
     /// The events in the order in which they were added; the builder begins a new page.
     pub fn finish(&mut self) -> Vec<Event> {
         let mut rest = std::mem::take(&mut self.buffer).freeze();
+        self.usual = rest.len();
         let mut events = Vec::with_capacity(self.events.len());
         let mut taken = 0;
         let mut starts = self.events.iter().skip(1).map(|(start, _)| *start).collect::<Vec<_>>();
