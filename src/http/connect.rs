@@ -1,6 +1,7 @@
 //! Connections, through a proxy where the environment names one.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -49,7 +50,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let Some(proxy) = self.proxies.intercept(&to) else {
+        let Some(proxy) = proxy(&self.proxies, &to) else {
             let connecting = self.direct.call(to);
             return Box::pin(async move {
                 let io = connecting.await.map_err(|error| HttpError::classify(&error))?;
@@ -79,6 +80,13 @@ impl Service<Uri> for Connector {
             Ok(Stream(io))
         })
     }
+}
+
+/// The proxy that leads there. As for the Go router, none leads to this machine itself.
+pub(super) fn proxy(proxies: &Matcher, to: &Uri) -> Option<Intercept> {
+    let host = to.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let here = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if here { None } else { proxies.intercept(to) }
 }
 
 /// What to do about a 407.

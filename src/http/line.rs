@@ -173,7 +173,8 @@ impl Lines {
             _ => HeaderValue::from_str(authority.host()),
         };
         let host = host.map_err(|_| HttpError::new(HttpErrorKind::Protocol, "the host is no header's value"))?;
-        let proxy = if *scheme == Scheme::HTTPS { None } else { self.proxies.intercept(&root(scheme, authority)?) };
+        let proxy =
+            if *scheme == Scheme::HTTPS { None } else { connect::proxy(&self.proxies, &root(scheme, authority)?) };
         let way = proxy.map_or(Way::Direct, |proxy| Way::Proxy(proxy.basic_auth().cloned()));
         servers.push(Server {
             scheme: scheme.clone(),
@@ -242,7 +243,7 @@ impl Lines {
                     let (head, body) = answer.into_parts();
                     if let Way::Proxy(_) = way
                         && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
-                        && let Some(proxy) = self.proxies.intercept(&root(&scheme, &authority)?)
+                        && let Some(proxy) = connect::proxy(&self.proxies, &root(&scheme, &authority)?)
                     {
                         return Err(connect::refused(&proxy, connect::WANTS_PASSWORD));
                     }
