@@ -45,7 +45,7 @@ test: peers ## every test, against real peers
 
 .PHONY: bench
 bench: ## speed, memory and size, of what `cargo build --release --locked` makes
-	@tools/peers.sh vcsim oracle govmomi-decode
+	@tools/peers.sh vcsim oracle govmomi-decode govmomi-route wrk
 	$(CARGO) build --release --locked
 	$(CARGO) build --release --locked --example stub_gateway
 	@# Put aside: `cargo bench` builds an executable of its own in its place.
@@ -53,6 +53,7 @@ bench: ## speed, memory and size, of what `cargo build --release --locked` makes
 	cp $(TARGET)/release/vmware-event-router $(TARGET)/release/examples/stub_gateway $(TARGET)/measured/
 	FOOTPRINT_ROUTER=$(abspath $(TARGET))/measured/vmware-event-router \
 	FOOTPRINT_GATEWAY=$(abspath $(TARGET))/measured/stub_gateway \
+	END_TO_END_ROUTER=$(abspath $(TARGET))/measured/vmware-event-router \
 		$(CARGO) bench --locked
 
 .PHONY: soak

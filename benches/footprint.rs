@@ -4,114 +4,21 @@
 //! `FOOTPRINT_SECONDS` is how long it idles before it is measured (default 10).
 //! `FOOTPRINT_ROUTER` and `FOOTPRINT_GATEWAY` are other executables to take.
 
-use std::error::Error;
-use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
-use std::{env, fs, io, thread};
+mod support;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use support::{Folder, PATIENCE, Process, Result, beside, executable, get};
 
 /// The executable should be smaller than this.
 const SIZE_AIM: u64 = 12_000_000;
 /// The resident memory should be less than this.
 const MEMORY_AIM: u64 = 8_000_000;
-/// Nothing that we wait for takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A process that ends when this goes.
-struct Process {
-    name: &'static str,
-    child: Child,
-}
-
-impl Process {
-    fn start(name: &'static str, command: &mut Command) -> Result<Self> {
-        let child = command.spawn().map_err(|error| format!("{name} does not start: {error}"))?;
-        Ok(Self { name, child })
-    }
-
-    /// The first line that it prints; the rest is read and forgotten.
-    fn first_line(&mut self) -> Result<String> {
-        let output = self.child.stdout.take().ok_or("its output is not piped")?;
-        let mut output = BufReader::new(output);
-        let mut line = String::new();
-        output.read_line(&mut line)?;
-        if line.is_empty() {
-            return Err(format!("{} ended before it said where it listens", self.name).into());
-        }
-        thread::spawn(move || io::copy(&mut output, &mut io::sink()));
-        Ok(line.trim_end().to_owned())
-    }
-
-    /// One field of `/proc/PID/status`, in bytes.
-    fn memory(&self, field: &str) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or(format!("no {field}"))?;
-        Ok(kilobytes.trim().parse::<u64>()? * 1024)
-    }
-
-    fn ended(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_some())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if matches!(self.ended(), Ok(true)) {
-            return;
-        }
-        // Asked, so that it can clean up after itself; made to, if it does not.
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status().is_ok_and(|status| status.success());
-        let deadline = Instant::now() + PATIENCE;
-        while asked && Instant::now() < deadline {
-            match self.child.try_wait() {
-                Ok(None) => thread::sleep(Duration::from_millis(20)),
-                _ => return,
-            }
-        }
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// A folder that goes with it.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-/// What this bench was built beside: `target/release`.
-fn beside() -> Result<PathBuf> {
-    // target/release/deps/footprint-HASH
-    let this = env::current_exe()?;
-    Ok(this.ancestors().nth(2).ok_or("this executable lies nowhere")?.to_owned())
-}
-
-fn executable(variable: &str, otherwise: PathBuf, hint: &str) -> Result<PathBuf> {
-    let path = env::var_os(variable).map_or(otherwise, PathBuf::from);
-    if path.is_file() { Ok(path) } else { Err(format!("{} is missing: {hint}", path.display()).into()) }
-}
-
-/// Is `GET /readyz` answered with 200?
-fn ready(address: &str) -> bool {
-    let ask = || -> io::Result<String> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
-}
 
 fn configuration(vcenter: &str, gateway: &str, metrics: &str) -> String {
     format!(
@@ -174,8 +81,7 @@ fn measure() -> Result<String> {
 
     // A port that is free at this moment.
     let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    let folder = Folder(env::temp_dir().join(format!("footprint-{}", std::process::id())));
-    fs::create_dir(&folder.0)?;
+    let folder = Folder::new("footprint")?;
     let config = folder.0.join("config.json");
     fs::write(&config, configuration(&vcenter_url, gateway_url, &metrics))?;
     let mut process = Process::start(
@@ -187,7 +93,7 @@ fn measure() -> Result<String> {
             .stdout(Stdio::null()),
     )?;
     let deadline = Instant::now() + PATIENCE;
-    while !ready(&metrics) {
+    while !get(&metrics, "/readyz").is_ok_and(|(status, _)| status == 200) {
         if process.ended()? {
             return Err(format!("{report}footprint: the router ended before it was ready").into());
         }

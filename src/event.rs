@@ -1,6 +1,6 @@
 //! The event: one CloudEvent, rendered once and never copied again.
 //!
-//! An [`Event`] is a slice of the buffer that its whole page was written into.
+//! An [`Event`] is a slice of a buffer that many events of its page were written into.
 //! The slice begins with the structured CloudEvents JSON, exactly the bytes
 //! that receivers get; behind it follow, unescaped, the few header strings
 //! that cannot be cut out of that JSON. Cloning an event counts a reference.
@@ -146,7 +146,11 @@ pub struct Attributes<'a> {
     pub created: Option<i64>,
 }
 
-/// Writes a page of events into one buffer.
+/// How much the events that share one buffer take, unless a single one takes more. The buffer lives as long as the last
+/// of them: were it as large as a page, one event that waits would keep a thousand that are delivered.
+const BUFFER: usize = 64 * 1024;
+
+/// Writes a page of events into few buffers.
 #[derive(Debug)]
 pub struct PageBuilder {
     stream: Arc<str>,
@@ -155,7 +159,9 @@ pub struct PageBuilder {
     /// What follows `data`: `,"datacontenttype":...` and the extensions.
     after_data: Vec<u8>,
     buffer: BytesMut,
-    events: Vec<(usize, Event)>,
+    /// Events in the buffer, each with where it begins.
+    open: Vec<(usize, Event)>,
+    events: Vec<Event>,
 }
 
 impl PageBuilder {
@@ -174,14 +180,18 @@ impl PageBuilder {
             write_json_string(&mut after_data, value);
         }
         after_data.push(b'}');
-        Self { stream, after_id, after_data, buffer: BytesMut::new(), events: Vec::new() }
+        Self { stream, after_id, after_data, buffer: BytesMut::new(), open: Vec::new(), events: Vec::new() }
     }
 
     /// Adds one event whose `data` is the given JSON value.
     pub fn push(&mut self, attributes: &Attributes<'_>, data: &[u8]) {
-        let start = self.buffer.len();
         let strings = attributes.id.len() + attributes.subject.len() + attributes.entity.len();
-        self.buffer.reserve(data.len() + 3 * strings + self.after_id.len() + self.after_data.len() + 192);
+        let room = data.len() + 3 * strings + self.after_id.len() + self.after_data.len() + 192;
+        if self.buffer.len() + room > BUFFER {
+            self.cut();
+        }
+        self.buffer.reserve(room);
+        let start = self.buffer.len();
         let mut tail: [Option<&str>; 4] = [None; 4];
 
         let mut text = |buffer: &mut BytesMut, name: &[u8], value, slot: usize| {
@@ -235,34 +245,38 @@ impl PageBuilder {
             key: attributes.key,
             created: attributes.created,
         };
-        self.events.push((start, event));
+        self.open.push((start, event));
     }
 
     /// How many events have been added.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.events.len()
+        self.events.len() + self.open.len()
     }
 
     /// Whether no event has been added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.len() == 0
     }
 
     /// The events in the order in which they were added; the builder begins a new page.
     pub fn finish(&mut self) -> Vec<Event> {
-        let mut rest = std::mem::take(&mut self.buffer).freeze();
-        let mut events = Vec::with_capacity(self.events.len());
-        let mut taken = 0;
-        let mut starts = self.events.iter().skip(1).map(|(start, _)| *start).collect::<Vec<_>>();
-        starts.push(rest.len());
-        for ((_, mut event), end) in self.events.drain(..).zip(starts) {
-            event.bytes = rest.split_to(end - taken);
-            taken = end;
-            events.push(event);
+        self.cut();
+        std::mem::take(&mut self.events)
+    }
+
+    /// Gives the events in the buffer their parts of it.
+    fn cut(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer).freeze();
+        let mut end = buffer.len();
+        let before = self.events.len();
+        for (start, mut event) in self.open.drain(..).rev() {
+            event.bytes = buffer.slice(start..end);
+            end = start;
+            self.events.push(event);
         }
-        events
+        self.events[before..].reverse();
     }
 }
 
@@ -371,6 +385,23 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(&events[1].json()).unwrap();
         assert!(json.get("subject").is_none() && json.get("time").is_none() && json["data"].is_null());
         assert!(page.is_empty() && page.finish().is_empty());
+    }
+
+    #[test]
+    fn a_page_of_any_length_comes_out_as_it_went_in() {
+        let mut page = PageBuilder::new("vc".into(), "s", &[]);
+        let data = |n: usize| format!("\"{}\"", "x".repeat(if n == 50 { 3 * BUFFER } else { 10 * n }));
+        for n in 0..300 {
+            page.push(&Attributes { id: &n.to_string(), subject: "a\"b", ..attributes() }, data(n).as_bytes());
+            assert_eq!(page.len(), n + 1);
+        }
+        let events = page.finish();
+        assert!(page.is_empty() && events.len() == 300);
+        for (n, event) in events.iter().enumerate() {
+            assert_eq!((event.id(), event.subject()), (n.to_string().as_str(), "a\"b"));
+            assert_eq!(event.data(), data(n));
+            assert!(event.json().starts_with(b"{\"id\":") && event.json().ends_with(b"\"application/json\"}"));
+        }
     }
 
     #[test]

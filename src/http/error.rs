@@ -44,14 +44,6 @@ impl HttpError {
         Self::new(HttpErrorKind::Timeout, format!("no complete answer within {timeout:?}"))
     }
 
-    pub(super) fn of_call(error: &hyper_util::client::legacy::Error) -> Self {
-        Self::classify(error)
-    }
-
-    pub(super) fn of_body(error: &(dyn Error + 'static)) -> Self {
-        Self::classify(error)
-    }
-
     /// Finds the cause at the bottom that tells most.
     pub(super) fn classify(error: &(dyn Error + 'static)) -> Self {
         let mut chain = Vec::new();

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::attempt::{BatchLimits, Position, Target};
 
+/// With so many bytes before the processor that is furthest, streams wait. About a page: the next one is read meanwhile.
+const AHEAD: u64 = 1024 * 1024;
+
 /// A journal that lives in memory.
 pub struct MemoryJournal {
     shared: Arc<Shared>,
@@ -23,6 +26,15 @@ struct Shared {
     state: Mutex<State>,
     newest: watch::Sender<Position>,
     space: Notify,
+    passed: Notify,
+}
+
+/// A processor's place.
+#[derive(Default)]
+struct Place {
+    cursor: CursorState,
+    /// Bytes of the entries above its front.
+    ahead: u64,
 }
 
 #[derive(Default)]
@@ -33,7 +45,7 @@ struct State {
     bytes: u64,
     appended: u64,
     checkpoints: BTreeMap<Arc<str>, Checkpoint>,
-    cursors: BTreeMap<Arc<str>, CursorState>,
+    places: BTreeMap<Arc<str>, Place>,
     closed: bool,
 }
 
@@ -52,6 +64,7 @@ impl MemoryJournal {
                 state: Mutex::default(),
                 newest: watch::Sender::new(Position::default()),
                 space: Notify::new(),
+                passed: Notify::new(),
             }),
         }
     }
@@ -82,7 +95,7 @@ impl State {
     }
 
     fn trim(&mut self) {
-        let settled = self.cursors.values().map(|cursor| cursor.settled_through().0).min().unwrap_or(u64::MAX);
+        let settled = self.places.values().map(|place| place.cursor.settled_through().0).min().unwrap_or(u64::MAX);
         while self.before_first < settled
             && let Some((entry, _)) = self.entries.pop_front()
         {
@@ -94,8 +107,24 @@ impl State {
         }
     }
 
+    /// The bytes of the entries above one position and up to another.
+    fn bytes_between(&self, above: Position, to: Position) -> u64 {
+        let at = |position: Position| {
+            let at = position.0.saturating_sub(self.before_first);
+            usize::try_from(at).unwrap_or(usize::MAX).min(self.entries.len())
+        };
+        let (above, to) = (at(above), at(to));
+        self.entries.range(above..to.max(above)).map(|(entry, _)| entry.event.size() as u64).sum()
+    }
+
+    /// Whether even the processor that is furthest has much before it.
+    fn all_behind(&self) -> bool {
+        self.places.values().map(|place| place.ahead).min().is_some_and(|least| least >= AHEAD)
+    }
+
     fn pinned_by(&self) -> Option<String> {
-        let (name, cursor) = self.cursors.iter().min_by_key(|(_, cursor)| cursor.settled_through())?;
+        let (name, Place { cursor, .. }) =
+            self.places.iter().min_by_key(|(_, place)| place.cursor.settled_through())?;
         if cursor.settled_through().0 >= self.newest() {
             return None;
         }
@@ -136,7 +165,10 @@ impl Journal for MemoryJournal {
         let entries = (first..).map(Position).zip(batch.events.drain(..));
         state.entries.extend(entries.map(|(position, event)| (Entry { position, event }, now)));
         let newest = Position(state.newest());
-        if state.cursors.is_empty() {
+        for place in state.places.values_mut() {
+            place.ahead += size;
+        }
+        if state.places.is_empty() {
             state.trim();
         }
         drop(guard);
@@ -163,6 +195,16 @@ impl Journal for MemoryJournal {
         }
     }
 
+    async fn pace(&self) {
+        loop {
+            let passed = self.shared.passed.notified();
+            if !self.shared.lock().all_behind() {
+                return;
+            }
+            passed.await;
+        }
+    }
+
     async fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError> {
         Ok(self.shared.lock().checkpoints.get(stream).cloned())
     }
@@ -170,16 +212,18 @@ impl Journal for MemoryJournal {
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {
         let name: Arc<str> = processor.into();
         let mut state = self.shared.lock();
-        if !state.cursors.contains_key(&name) {
-            let front = match begin {
+        if !state.places.contains_key(&name) {
+            let front = Position(match begin {
                 Begin::End => state.newest(),
                 Begin::Oldest => state.before_first,
                 Begin::Time(time) => {
                     let earlier = state.entries.partition_point(|(_, journaled)| *journaled < time);
                     state.before_first + earlier as u64
                 }
-            };
-            state.cursors.insert(Arc::clone(&name), CursorState { front: Position(front), lanes: Vec::new() });
+            });
+            let ahead = state.bytes_between(front, Position(state.newest()));
+            let cursor = CursorState { front, lanes: Vec::new() };
+            state.places.insert(Arc::clone(&name), Place { cursor, ahead });
         }
         drop(state);
         Ok(Arc::new(MemoryCursor { shared: Arc::clone(&self.shared), name }))
@@ -220,7 +264,7 @@ struct MemoryCursor {
 #[async_trait]
 impl Cursor for MemoryCursor {
     fn state(&self) -> CursorState {
-        self.shared.lock().cursors.get(&self.name).cloned().unwrap_or_default()
+        self.shared.lock().places.get(&self.name).map(|place| place.cursor.clone()).unwrap_or_default()
     }
 
     fn settled(&self) -> Vec<(Position, Target)> {
@@ -255,13 +299,21 @@ impl Cursor for MemoryCursor {
     }
 
     async fn commit(&self, committed: CursorState) -> Result<(), JournalError> {
-        let mut state = self.shared.lock();
-        if let Some(cursor) = state.cursors.get_mut(&self.name) {
-            *cursor = committed;
+        let mut guard = self.shared.lock();
+        let state = &mut *guard;
+        let was_behind = state.all_behind();
+        let before = state.places.get(&self.name).map_or(committed.front, |place| place.cursor.front);
+        let passed = state.bytes_between(before, committed.front);
+        let back = state.bytes_between(committed.front, before);
+        if let Some(place) = state.places.get_mut(&self.name) {
+            *place = Place { ahead: place.ahead + back - passed, cursor: committed };
         }
-        let was_roomy = self.shared.roomy(&state);
+        if was_behind && !state.all_behind() {
+            self.shared.passed.notify_waiters();
+        }
+        let was_roomy = self.shared.roomy(state);
         state.trim();
-        if !was_roomy && self.shared.roomy(&state) {
+        if !was_roomy && self.shared.roomy(state) {
             self.shared.space.notify_waiters();
         }
         Ok(())

@@ -189,6 +189,10 @@ pub trait Journal: Send + Sync {
     /// Waits until less than nine tenths of the journal are in use.
     async fn space(&self);
 
+    /// Waits while even the processor that is furthest has much before it: what nobody can use yet is better
+    /// kept upstream than here. Returns at once where there is no processor.
+    async fn pace(&self);
+
     /// The stream's durable place, if it has one.
     async fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError>;
 
@@ -327,6 +331,12 @@ impl Appender {
         checkpoint: Option<CheckpointDelta>,
     ) -> Result<Position, JournalError> {
         let mut batch = Batch { stream: Arc::clone(&self.stream), events, checkpoint };
+        if !batch.events.is_empty() {
+            tokio::select! {
+                () = self.journal.pace() => {}
+                () = self.stop.cancelled() => return Err(JournalError::Closed),
+            }
+        }
         loop {
             // A checkpoint alone needs no space.
             let space = if batch.events.is_empty() { Ok(()) } else { self.journal.check_space() };

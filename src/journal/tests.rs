@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -181,4 +182,39 @@ async fn a_closed_journal_takes_nothing() {
     journal.close().await.unwrap();
     assert!(matches!(append(&journal, events(1, 1)).await, Err(JournalError::Closed)));
     assert_ne!(journal.signing_key(), MemoryJournal::new(1).signing_key());
+}
+
+#[tokio::test]
+async fn streams_keep_pace_with_the_processor_that_is_furthest() {
+    let journal = Arc::new(MemoryJournal::new(64 << 20));
+    let page = || events(100, 10_000);
+    for _ in 0..4 {
+        append(&journal, page()).await.unwrap();
+    }
+    journal.pace().now_or_never().expect("nobody reads: nothing is waited for");
+    let journal = Arc::new(MemoryJournal::new(64 << 20));
+    let (quick, _slow) =
+        (journal.cursor("quick", Begin::End).await.unwrap(), journal.cursor("slow", Begin::End).await.unwrap());
+    let (appender, status, stop) = appender(&journal);
+    let mut newest = Position(0);
+    while journal.pace().now_or_never().is_some() {
+        newest = appender.append(page(), None).await.unwrap();
+        assert!(newest.0 <= 200, "much is before both");
+    }
+    assert!(newest.0 >= 100, "little is before them");
+    let waits = tokio::spawn({
+        let appender = Arc::clone(&appender);
+        async move { appender.append(page(), None).await }
+    });
+    appender.append(Vec::new(), Some(delta(1))).await.expect("a checkpoint alone waits for nobody");
+    quick.commit(CursorState { front: Position(10), lanes: Vec::new() }).await.unwrap();
+    assert!(!waits.is_finished() && journal.pace().now_or_never().is_none(), "too little has been passed");
+    let lanes = vec![(Target::new("dead"), Position(0))];
+    quick.commit(CursorState { front: Position(newest.0 - 10), lanes }).await.unwrap();
+    assert_eq!(waits.await.unwrap().unwrap(), Position(newest.0 + 100), "a lane that is behind holds nobody up");
+    assert!(!matches!(status.state(), StreamState::Full { .. }), "that is the usual course of things");
+
+    assert!(journal.pace().now_or_never().is_none(), "and so there is much again");
+    stop.cancel();
+    assert!(matches!(appender.append(page(), None).await, Err(JournalError::Closed)), "who waits can be stopped");
 }

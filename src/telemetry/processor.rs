@@ -102,7 +102,7 @@ pub struct SubjectCounts {
 struct Now {
     state: ProcessorState,
     presence: Presence,
-    subjects: BTreeMap<Box<str>, SubjectCounts>,
+    subjects: HashMap<Box<str>, SubjectCounts>,
     targets: HashMap<Target, Arc<TargetStatus>>,
 }
 
@@ -154,7 +154,7 @@ impl ProcessorStatus {
             now: Mutex::new(Now {
                 state: ProcessorState::NotReady { why: None },
                 presence: Presence::away(),
-                subjects: BTreeMap::new(),
+                subjects: HashMap::new(),
                 targets: HashMap::new(),
             }),
         }
@@ -236,7 +236,7 @@ impl ProcessorStatus {
     /// How often events of each subject were delivered and given up.
     #[must_use]
     pub fn subjects(&self) -> BTreeMap<Box<str>, SubjectCounts> {
-        lock(&self.now).subjects.clone()
+        lock(&self.now).subjects.iter().map(|(subject, counts)| (subject.clone(), *counts)).collect()
     }
 
     fn count(&self, subject: &str, add: SubjectCounts) {

@@ -1,6 +1,7 @@
 //! The one HTTP client against peers on this machine: whom it trusts, what it bounds, which way it goes, what it says.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use url::Url;
 use vmware_event_router::http::{Client, HttpError, HttpErrorKind, Limits, Thumbprint, TlsOptions, inspect_tls};
@@ -246,6 +248,37 @@ async fn sayer(says: &'static str, close: bool) -> Sayer {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_replaced() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let close = Arc::new(Notify::new());
+    let mut serving = JoinSet::new();
+    serving.spawn({
+        let close = Arc::clone(&close);
+        async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                close.notified().await;
+            }
+        }
+    });
+    let client = Client::new(TlsOptions::default());
+    for _ in 0..3 {
+        assert_eq!(get(&client, &url, LIMITS).await.unwrap().body(), "ok");
+        close.notify_one();
+        // Who is answered next tells that the connection before has been closed.
+        let next = Client::new(TlsOptions::default());
+        assert_eq!(get(&next, &url, LIMITS).await.unwrap().body(), "ok");
+        close.notify_one();
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_or_is_none_is_told_as_such() {
     use HttpErrorKind::{Protocol, Reset};
     for (says, kind, told) in [
@@ -338,17 +371,19 @@ async fn everything_goes_through_the_proxies_that_the_environment_names() {
 #[tokio::test]
 async fn what_no_proxy_names_goes_directly() {
     let (vcsim, gateway, mut config, rules) = behind_a_proxy().await;
-    config[1]["address"] = json!(gateway.url());
+    // Leads to this machine, but is not one of its loopback addresses.
+    config[1]["address"] = json!(format!("http://0.0.0.0:{}", gateway.address().port()));
     let proxy = Proxy::start(rules).await;
     let url = proxy.url("");
-    let env = [("HTTPS_PROXY", url.as_str()), ("HTTP_PROXY", url.as_str()), ("NO_PROXY", "other.test,127.0.0.1")];
+    let env = [("HTTPS_PROXY", url.as_str()), ("HTTP_PROXY", url.as_str()), ("NO_PROXY", "other.test,0.0.0.0")];
     let (code, text) = run_with(&["check"], &config, &env).await;
     assert_eq!(code, Some(0), "{text}");
     let asked = proxy.asked();
     assert!(!asked.is_empty() && asked.iter().all(|(method, _)| *method == Method::CONNECT), "{asked:?}");
     drop(proxy);
     config[0]["address"] = json!(vcsim.url.as_str());
-    let (code, text) = run_with(&["check"], &config, &env).await;
+    config[1]["address"] = json!(format!("http://LocalHost:{}", gateway.address().port()));
+    let (code, text) = run_with(&["check"], &config, &env[..2]).await;
     assert_eq!(code, Some(0), "the proxy is down, and nobody needs it: {text}");
 }
 

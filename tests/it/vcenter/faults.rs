@@ -455,6 +455,9 @@ impl Journal for Failing {
     async fn space(&self) {
         self.inner.space().await;
     }
+    async fn pace(&self) {
+        self.inner.pace().await;
+    }
     async fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError> {
         self.inner.checkpoint(stream).await
     }
