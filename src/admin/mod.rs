@@ -5,5 +5,5 @@ mod process;
 mod server;
 mod stats;
 
-pub use process::Figures;
+pub use process::{Figures, Process};
 pub use server::{Admin, Callbacks, Server};

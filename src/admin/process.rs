@@ -14,16 +14,23 @@ const TICKS: f64 = 100.0;
 
 /// The process's figures, as the system gives them; zeros where it does not.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Process {
-    pub(super) resident_bytes: u64,
-    pub(super) virtual_bytes: u64,
-    pub(super) data_bytes: u64,
-    pub(super) cpu_seconds: f64,
-    pub(super) open_files: u64,
+pub struct Process {
+    /// Memory that it occupies.
+    pub resident_bytes: u64,
+    /// Addresses that it has reserved.
+    pub virtual_bytes: u64,
+    /// Of these, for data.
+    pub data_bytes: u64,
+    /// CPU time used.
+    pub cpu_seconds: f64,
+    /// Open files and sockets.
+    pub open_files: u64,
 }
 
 impl Process {
-    pub(super) fn read() -> Self {
+    /// The figures at present.
+    #[must_use]
+    pub fn read() -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let kib = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();

@@ -73,7 +73,19 @@ impl Server {
     /// # Errors
     /// The address is taken, or is not one of this machine.
     pub async fn bind(address: &str, admin: Admin) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        Self::on(TcpListener::bind(address).await?, admin)
+    }
+
+    /// Takes a listener that is open already.
+    ///
+    /// # Errors
+    /// It is none that tokio can use.
+    pub fn open(listener: std::net::TcpListener, admin: Admin) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Self::on(TcpListener::from_std(listener)?, admin)
+    }
+
+    fn on(listener: TcpListener, admin: Admin) -> io::Result<Self> {
         info!(address = %listener.local_addr()?, "metrics server listens");
         Ok(Self { listener, admin: Arc::new(admin) })
     }

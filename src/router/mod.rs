@@ -59,6 +59,7 @@ pub struct Router {
     streams: Vec<(Box<dyn EventStream>, Arc<StreamStatus>)>,
     processors: Vec<(Arc<dyn Processor>, Arc<ProcessorStatus>, Options)>,
     metrics: crate::admin::config::Config,
+    listener: Option<std::net::TcpListener>,
 }
 
 impl Router {
@@ -81,7 +82,26 @@ impl Router {
             (processor::build(config, Arc::clone(&status), &key), status, options)
         });
         let processors = processors.collect();
-        Self { telemetry, journal, streams, processors, metrics: config.metrics }
+        Self { telemetry, journal, streams, processors, metrics: config.metrics, listener: None }
+    }
+
+    /// Has the metrics server take this listener, in place of listening on the configured address.
+    #[must_use]
+    pub fn listening_on(mut self, listener: std::net::TcpListener) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// How everything fares, for whoever wants to watch it run.
+    #[must_use]
+    pub fn telemetry(&self) -> Arc<Telemetry> {
+        Arc::clone(&self.telemetry)
+    }
+
+    /// The journal, for its figures.
+    #[must_use]
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.journal)
     }
 
     /// Runs until stopped, then drains: streams finish the append under way,
@@ -90,7 +110,7 @@ impl Router {
     /// # Errors
     /// The metrics server cannot listen, or the journal cannot be used.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RouterError> {
-        let Self { telemetry, journal, streams, processors, metrics } = self;
+        let Self { telemetry, journal, streams, processors, metrics, listener } = self;
         telemetry.collect(Figures { started: telemetry.started, journal: Arc::clone(&journal) });
 
         // Cursors are durable before streams start, so that nothing passes a new processor by.
@@ -108,9 +128,11 @@ impl Router {
             auth: metrics.auth,
             callbacks: Box::new(Late { processors: callbacks.collect(), settlers: Arc::clone(&settlers) }),
         };
-        let server = Server::bind(&metrics.address, admin)
-            .await
-            .map_err(|error| RouterError::Bind { address: metrics.address, error })?;
+        let server = match listener {
+            Some(listener) => Server::open(listener, admin),
+            None => Server::bind(&metrics.address, admin).await,
+        };
+        let server = server.map_err(|error| RouterError::Bind { address: metrics.address, error })?;
         let (admin_stop, admin_tasks) = (CancellationToken::new(), TaskTracker::new());
         admin_tasks.spawn(server.run(admin_stop.clone()));
         admin_tasks.close();
