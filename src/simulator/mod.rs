@@ -13,4 +13,4 @@ pub mod vcenter;
 mod world;
 
 pub use body::Body;
-pub use world::Size;
+pub use world::{Size, subjects};

@@ -64,6 +64,8 @@ pub(super) const CLASSES: &[Row] = &[
     ("VmPoweredOffEvent", "VM powered off", "info", "{vm.name} on {host.name} in {datacenter.name} is powered off"),
     ("VmPoweredOnEvent", "VM powered on", "info", "{vm.name} on {host.name} in {datacenter.name} is powered on"),
     ("VmReconfiguredEvent", "VM reconfigured", "info", "Reconfigured {vm.name} on {host.name} in {datacenter.name}. Modified: {configChanges.modified}. Added: {configChanges.added}. Deleted: {configChanges.deleted}"),
+    ("VmRemoteConsoleConnectedEvent", "VM remote console connected", "info", "Remote console connected to {vm.name} on {host.name}"),
+    ("VmRemoteConsoleDisconnectedEvent", "VM remote console disconnected", "info", "Remote console disconnected from {vm.name} on {host.name}"),
     ("VmRemovedEvent", "VM removed", "info", "Removed {vm.name} on {host.name} from {datacenter.name}"),
     ("VmRenamedEvent", "VM renamed", "info", "Renamed {vm.name} from {oldName} to {newName} in {datacenter.name}"),
     ("VmResettingEvent", "VM resetting", "info", "{vm.name} on {host.name} in {datacenter.name} is reset"),

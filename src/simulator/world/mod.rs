@@ -38,6 +38,12 @@ pub struct Size {
     pub machines: u32,
 }
 
+/// The subjects of all that happens by itself: classes, and the type ids of `EventEx` and `ExtendedEvent`.
+pub fn subjects() -> impl Iterator<Item = &'static str> {
+    let classes = formats::CLASSES.iter().map(|class| class.0);
+    classes.chain(formats::TYPE_IDS.iter().map(|id| id.id)).chain(formats::EXTENDED.iter().map(|id| id.0))
+}
+
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub(crate) struct Happening {

@@ -48,6 +48,16 @@ pub(super) fn decode(bodies: &[Arc<Body>]) -> Vec<serde_json::Value> {
 }
 
 #[test]
+fn whoever_wants_everything_can_name_it() {
+    let named: HashSet<_> = subjects().collect();
+    let mut world = world(3, 60);
+    let happened = (0..50_000).map(|_| world.next().body);
+    let subjects: HashSet<_> = happened.map(|body| body.type_id.clone().unwrap_or(body.class.clone())).collect();
+    let unnamed: Vec<_> = subjects.iter().filter(|subject| !named.contains(&***subject)).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_life() {
     let life = |seed| {
         let mut world = world(seed, 60);
