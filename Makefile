@@ -32,8 +32,8 @@ binary: ## the static executable dist/vmware-event-router
 	mv dist/vmware-event-router.new dist/vmware-event-router
 
 .PHONY: demo
-demo: ## a simulated vCenter, a stub gateway and the router between them; Ctrl-C ends it
-	@tools/demo.sh
+demo: ## a simulated vCenter, three functions and the router between them; Ctrl-C ends it
+	@$(CARGO) run --release --locked -- demo
 
 .PHONY: peers
 peers: ## what tests need beside cargo, make, a C compiler and Python 3, under target/

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what tests, checks and the demo need beside cargo, make, a C compiler
+# Installs what tests and checks need beside cargo, make, a C compiler
 # and Python 3. Everything goes under target/peers; only Debian's own tools go
 # where apt puts them.
 #

@@ -3,6 +3,7 @@
 pub mod args;
 mod check;
 mod decode;
+pub mod demo;
 pub mod logging;
 mod run;
 mod schema;
@@ -37,13 +38,17 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return USAGE.into();
         }
     };
-    logging::start(args.log);
+    // The demo decides by itself where the log goes.
+    if !matches!(args.command, Command::Demo(_)) {
+        logging::start(args.log);
+    }
     match args.command {
         Command::Run => run::run(&args.config),
         Command::Check => check::run(&args.config),
         Command::Decode(decode) => decode::run(&decode),
         Command::Schema => schema::run(),
         Command::Simulate(simulate) => simulate::run(*simulate),
+        Command::Demo(demo) => demo::run(&demo, args.log),
     }
 }
 

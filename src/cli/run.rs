@@ -17,7 +17,7 @@ pub(super) fn run(config: &Path) -> ExitCode {
     };
     runtime(async {
         let stop = CancellationToken::new();
-        match on_signal(stop.clone()) {
+        match on_signal(stop.clone(), || {}) {
             Ok(task) => tokio::spawn(task),
             Err(error) => {
                 error!(%error, "signals cannot be received");
@@ -46,8 +46,8 @@ pub(super) fn runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-/// Stops on the first SIGTERM or SIGINT; a second one ends the process at once.
-pub(super) fn on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+/// Stops on the first SIGTERM or SIGINT; a second one ends the process at once, after these last words.
+pub(super) fn on_signal(stop: CancellationToken, last: fn()) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -57,6 +57,7 @@ pub(super) fn on_signal(stop: CancellationToken) -> std::io::Result<impl Future<
                 _ = interrupt.recv() => {}
             }
             if times > 0 {
+                last();
                 std::process::exit(i32::from(FAILED));
             }
             stop.cancel();

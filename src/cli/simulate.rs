@@ -31,7 +31,7 @@ pub(super) fn run(args: Simulate) -> ExitCode {
     }
     super::run::runtime(async {
         let stop = CancellationToken::new();
-        match super::run::on_signal(stop.clone()) {
+        match super::run::on_signal(stop.clone(), || {}) {
             Ok(task) => tokio::spawn(task),
             Err(error) => {
                 error!(%error, "signals cannot be received");

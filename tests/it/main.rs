@@ -8,6 +8,7 @@ mod admin;
 mod check;
 mod command_line;
 mod decode;
+mod demo;
 mod gateway;
 mod http;
 mod openfaas;

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use tracing::Level;
 
+use super::demo::Demo;
 pub use simulate::Simulate;
 
 /// Where the configuration is if the command line does not say.
@@ -48,6 +49,8 @@ pub enum Command {
     Schema,
     /// Be a vCenter.
     Simulate(Box<Simulate>),
+    /// Show how it works.
+    Demo(Demo),
 }
 
 /// What to print of which captured events.
@@ -109,7 +112,7 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
         .value_name("BOOL")
 }
 
-fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+pub(super) fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
     // As in Go, the last of several counts.
     Arg::new(name).long(name).value_name(value_name).help(help).action(ArgAction::Set).overrides_with(name)
 }
@@ -164,6 +167,7 @@ fn command() -> clap::Command {
         .subcommand(decode)
         .subcommand(clap::Command::new("schema").about("Print the JSON Schema of the configuration"))
         .subcommand(simulate::command())
+        .subcommand(Demo::command())
 }
 
 /// Go's flags have one dash or two; clap's long ones have two.
@@ -207,6 +211,7 @@ impl Args {
             Some(("check", _)) => Command::Check,
             Some(("schema", _)) => Command::Schema,
             Some(("simulate", matches)) => Command::Simulate(Box::new(simulate::from_matches(matches))),
+            Some(("demo", matches)) => Command::Demo(Demo::from_matches(matches)),
             Some(("decode", matches)) => Command::Decode(Decode {
                 api_version: matches.get_one::<String>("api-version").cloned().unwrap_or_default(),
                 payload: matches.get_flag("payload"),
@@ -284,13 +289,36 @@ mod tests {
     }
 
     #[test]
+    fn the_demo_is_calm_unless_told_otherwise() {
+        let calm = Demo { rate: 5.0, lasts: None, seed: 1, machines: 40, log: None };
+        assert_eq!(parse("demo").unwrap().command, Command::Demo(calm));
+        let lively = Demo {
+            rate: 2.5,
+            lasts: Some(std::time::Duration::from_secs(3)),
+            seed: 7,
+            machines: 2,
+            log: Some("x".into()),
+        };
+        let line = "demo -rate 2.5 --seconds=3 -seed 7 -machines 2 -log x";
+        assert_eq!(parse(line).unwrap().command, Command::Demo(lively));
+    }
+
+    #[test]
     fn help_ends_with_commit_and_version() {
         for line in ["-h", "-help", "--help", "-config /x -h"] {
             let Err(Stop::Help(text)) = parse(line) else { panic!("{line}") };
             assert!(text.contains("Usage: vmware-event-router"), "{text}");
-            for part in
-                ["--config <PATH>", CONFIG, "--verbose", "--log-level", "--log-json", "check", "decode", "schema"]
-            {
+            for part in [
+                "--config <PATH>",
+                CONFIG,
+                "--verbose",
+                "--log-level",
+                "--log-json",
+                "check",
+                "decode",
+                "schema",
+                "demo",
+            ] {
                 assert!(text.contains(part), "{part} in {text}");
             }
             let commit = text.find("commit: ").unwrap();
@@ -311,6 +339,10 @@ mod tests {
             ("-config", "--config <PATH>"),
             ("-config -verbose", "--config <PATH>"),
             ("check extra", "extra"),
+            ("demo -rate 0", "above 0"),
+            ("demo -rate NaN", "above 0"),
+            ("demo -seconds 0", "seconds"),
+            ("demo -machines 0", "machines"),
         ] {
             assert!(matches!(parse(line), Err(Stop::Usage(text)) if text.contains(part)), "{line}: {:?}", parse(line));
         }

@@ -1,4 +1,4 @@
-// govc: govmomi's command line client, for tests and the demo.
+// govc: govmomi's command line client, for tests.
 //
 // Every command is govmomi's own (package cli, at the version that go.mod pins);
 // see ../vcsim for why the entry point is here.

@@ -1,4 +1,4 @@
-// vcsim: govmomi's vCenter simulator as a command, for tests and the demo.
+// vcsim: govmomi's vCenter simulator as a command, for tests.
 //
 // The simulator is govmomi's own (package simulator, at the version that go.mod
 // pins). Only this entry point is ours: upstream keeps its commands in modules
