@@ -8,6 +8,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_vmware-event-router");
 
+/// A demo from which nothing comes ends by itself after so many seconds, and with it the wait for it.
+const PATIENCE: &str = "60";
+
 /// A running demo; killed when dropped.
 struct Demo(Child);
 
@@ -113,7 +116,7 @@ fn the_same_seed_shows_the_same() {
 #[test]
 fn a_signal_ends_it_well() {
     for name in ["INT", "TERM"] {
-        let (demo, mut out) = Demo::plain(&["--rate", "40"]);
+        let (demo, mut out) = Demo::plain(&["--rate", "40", "--seconds", PATIENCE]);
         out.read_line(&mut String::new()).unwrap();
         demo.signal(name);
         let mut rest = String::new();
@@ -125,7 +128,7 @@ fn a_signal_ends_it_well() {
 /// As `demo | head -1`.
 #[test]
 fn it_ends_when_nobody_reads() {
-    let (demo, mut out) = Demo::plain(&["--rate", "40"]);
+    let (demo, mut out) = Demo::plain(&["--rate", "40", "--seconds", PATIENCE]);
     out.read_line(&mut String::new()).unwrap();
     drop(out);
     assert_eq!(demo.ended(), Some(1));
@@ -181,7 +184,8 @@ const CURSOR: &str = "\x1b[?25h";
 fn a_terminal_shows_it_and_is_given_back() {
     for (rows, columns) in [(24, 80), (10, 40)] {
         let folder = tempfile::tempdir().unwrap();
-        let (demo, mut out, mut keyboard) = in_terminal(folder.path(), rows, columns, "--rate 40");
+        let (demo, mut out, mut keyboard) =
+            in_terminal(folder.path(), rows, columns, &format!("--rate 40 --seconds {PATIENCE}"));
         let mut text = String::new();
         shown(&mut out, TAKEN, &mut text);
         // What has been delivered to it.
