@@ -7,20 +7,25 @@ use url::Url;
 
 use super::vcsim::{PASSWORD, USER, peer};
 
-/// Runs govc and gives its standard output.
-pub(crate) fn govc(url: &Url, args: &[&str]) -> String {
-    let home = tempfile::tempdir().unwrap();
-    let output = Command::new(peer("govc"))
+/// govc with these arguments, and nothing of whoever runs the tests.
+pub(crate) fn command(url: &Url, args: &[&str]) -> Command {
+    let mut command = Command::new(peer("govc"));
+    command
         .args(args)
         .env_clear()
-        .env("HOME", home.path())
+        // It keeps sessions in its home, unless told not to.
+        .env("HOME", "/nonexistent")
         .env("GOVC_URL", url.as_str())
         .env("GOVC_USERNAME", USER)
         .env("GOVC_PASSWORD", PASSWORD)
         .env("GOVC_INSECURE", "true")
-        .env("GOVC_PERSIST_SESSION", "false")
-        .output()
-        .unwrap();
+        .env("GOVC_PERSIST_SESSION", "false");
+    command
+}
+
+/// Runs govc and gives its standard output.
+pub(crate) fn govc(url: &Url, args: &[&str]) -> String {
+    let output = command(url, args).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "govc {args:?}: {error}");
     String::from_utf8(output.stdout).unwrap()

@@ -206,6 +206,11 @@ impl Judge {
         }
     }
 
+    /// How many events came.
+    pub(crate) fn received_count(&self) -> u64 {
+        self.received
+    }
+
     fn in_gap(&self, created: i64) -> bool {
         self.gaps.iter().any(|(from, to)| (*from..=*to).contains(&created))
     }

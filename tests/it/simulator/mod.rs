@@ -1,0 +1,5 @@
+//! Our own simulator: judged by clients that are not ours, and then the judge of the router.
+
+mod command;
+mod disturbances;
+mod server;
