@@ -75,8 +75,13 @@ fn ahead(state: &mut State, left: u64) -> u64 {
     let Some(place) = state.furthest_reader() else { return 0 };
     let unread = state.history.end().saturating_sub(place);
     let count = AHEAD.saturating_sub(unread).min(BATCH).min(left);
-    let now = state.clock.now();
-    (0..count).for_each(|_| state.happen(now));
+    for made in 0..count {
+        // What goes wrong between two events may have taken the readers away.
+        if state.is_down() {
+            return made;
+        }
+        state.happen(None);
+    }
     count
 }
 
@@ -96,10 +101,12 @@ async fn steadily(vcenter: &VCenter, rate: f64, most: u64) {
         let span = each.as_secs_f64() * 1e6;
         vcenter.with(|state| {
             let clock = state.clock.now();
+            // Whoever is away sees nothing happen.
+            let count = if state.is_down() { 0 } else { count };
             for event in (0..count).rev() {
                 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
                 let before = (event as f64 * span) as i64;
-                state.happen(clock.saturating_sub(before));
+                state.happen(Some(clock.saturating_sub(before)));
             }
         });
         made += count;

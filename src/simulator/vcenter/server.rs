@@ -286,7 +286,13 @@ async fn answer(vcenter: &VCenter, peer: SocketAddr, request: Request<Incoming>)
     };
     let disturbance = vcenter.with(|state| state.troubles.on_call(&call.name));
     match &disturbance {
-        Some(Disturbance::Fault(fault)) => return failed(fault),
+        Some(Disturbance::Fault(fault)) => {
+            // A server that says so has no such session any more.
+            if fault.kind == "NotAuthenticated" {
+                vcenter.with(|state| state.end_session_of(&caller));
+            }
+            return failed(fault);
+        }
         Some(Disturbance::Unavailable) => return away_page(),
         Some(Disturbance::Hang) => std::future::pending().await,
         _ => {}

@@ -64,6 +64,20 @@ impl Clock {
         self.last
     }
 
+    /// The same, and a while later than it said last: events that are made in one go do not happen at one moment.
+    fn tick(&mut self) -> i64 {
+        /// Between two events, at the least: a hundred thousand a second.
+        const TICK: i64 = 10;
+        let before = self.last;
+        self.last = self.now().max(before.saturating_add(TICK));
+        self.last
+    }
+
+    /// Time passes at once.
+    pub(super) fn pass(&mut self, micros: i64) {
+        self.offset = self.offset.saturating_add(micros);
+    }
+
     /// By how many microseconds it differs from the machine's.
     pub(super) fn offset(&self) -> i64 {
         self.offset
@@ -183,14 +197,14 @@ impl State {
         for event in 0..past {
             let share = u128::from(span) * u128::from(event) / u128::from(past);
             let created = start.saturating_add_unsigned(u64::try_from(share).unwrap_or(span));
-            self.happen(created);
+            self.happen(Some(created));
         }
     }
 
-    /// Lets the data centre live: the next event of it happens at this time.
-    pub(super) fn happen(&mut self, created: i64) {
+    /// Lets the data centre live: the next event of it happens at this time, or now.
+    pub(super) fn happen(&mut self, created: Option<i64>) {
         let next = self.world.next();
-        self.append(Draft { body: next.body, chained: next.chained, created: Some(created), ..Draft::default() });
+        self.append(Draft { body: next.body, chained: next.chained, created, ..Draft::default() });
         self.lived += 1;
         self.upset_by_event();
     }
@@ -203,7 +217,7 @@ impl State {
             key
         });
         let chain = if draft.chained { self.chain } else { key };
-        let created = draft.created.unwrap_or_else(|| self.clock.now());
+        let created = draft.created.unwrap_or_else(|| self.clock.tick());
         let created = if draft.late { created } else { created.max(self.floor) };
         let record = Record { key, chain, created, born: self.born, hidden: draft.hidden, body: draft.body };
         let mut marks = draft.marks;
@@ -232,6 +246,11 @@ impl State {
         }
         self.touch();
         record
+    }
+
+    /// Whether vpxd is away: then nothing happens.
+    pub(super) fn is_down(&self) -> bool {
+        self.troubles.is_down()
     }
 
     /// How many events there ever were.
@@ -319,6 +338,14 @@ impl State {
         let key = session.key.clone();
         self.append(Draft::of(event));
         Ok(Login { cookie, key })
+    }
+
+    /// Ends the caller's session, if there is one, without a word about it.
+    pub(super) fn end_session_of(&mut self, caller: &Caller) {
+        if let Some(key) = self.sessions.of(caller).map(|session| session.key.clone()) {
+            drop(self.sessions.end(&key));
+            self.touch();
+        }
     }
 
     /// Ends a session.
@@ -569,7 +596,7 @@ mod tests {
     #[test]
     fn old_events_are_deleted() {
         let mut state = State::new(Options { past: 1_000, keep: 100, ..Options::default() });
-        state.happen(i64::MAX / 2);
+        state.happen(Some(i64::MAX / 2));
         assert!((100..=102).contains(&state.history.len()), "{}", state.history.len());
     }
 }

@@ -14,6 +14,9 @@ use crate::vim25::describe::derives;
 /// A jump of keys goes to so many before the last.
 const BEFORE_WRAP: i32 = 49;
 
+/// How far the clock moves on meanwhile, in microseconds.
+const WRAP_TAKES: i64 = 1_000_000;
+
 impl State {
     /// Plans a fault, or lets it happen at once.
     pub(super) fn plan(&mut self, planned: Planned) -> Result<(), &'static str> {
@@ -60,7 +63,11 @@ impl State {
             }
             Fault::HalfOpen => self.silence_connections(),
             Fault::Hidden(events) => self.make(*events, |draft| draft.hidden = true),
-            Fault::KeyWrap => self.next_key = i32::MAX - BEFORE_WRAP,
+            Fault::KeyWrap => {
+                // Billions of events do not happen in an instant; a key is not used twice in one.
+                self.clock.pass(WRAP_TAKES);
+                self.next_key = i32::MAX - BEFORE_WRAP;
+            }
             Fault::Late { events, age } => {
                 let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
                 let created = self.clock.now().saturating_sub(age);
@@ -110,7 +117,7 @@ impl State {
     /// Every connection breaks, and a proxy answers for so long.
     fn leave(&mut self, away: Duration) {
         self.break_connections();
-        self.troubles.unavailable(away);
+        self.troubles.leave(away);
     }
 
     /// So many events of the data centre happen, changed in some way.
@@ -400,7 +407,7 @@ mod tests {
         let now = state.clock.now();
         let mut counts = Vec::new();
         for _ in 0..4 {
-            state.happen(now);
+            state.happen(Some(now));
             counts.push(state.happened() - 50);
         }
         assert_eq!(counts, [1, 7, 8, 14], "events of a fault bring no other fault");

@@ -73,10 +73,19 @@ impl PageReader {
     pub(crate) fn read(&mut self, xml: &[u8], mut keep: impl FnMut(Seen) -> bool) -> Page {
         let mut page = Page::default();
         let (mut up, mut down, mut before) = (0, 0, None);
+        let (mut keys_up, mut keys_down) = (0, 0);
         let Self { decoder, builder, instance } = self;
         let mut buffer = Uuid::encode_buffer();
         let read = decoder.page(xml, |event| {
             page.count += 1;
+            if let Some((before, key)) = page.last_key.zip(event.key) {
+                // Keys wrap; the shorter way round is the way that was gone.
+                match key.wrapping_sub(before) {
+                    1.. => keys_up += 1,
+                    ..0 => keys_down += 1,
+                    0 => {}
+                }
+            }
             page.last_key = event.key.or(page.last_key);
             let created = event.created.map(|created| created.micros);
             if let Some(created) = created {
@@ -109,8 +118,8 @@ impl PageReader {
             builder.push(&attributes, event.data);
         });
         page.events = builder.finish();
-        // A page that comes newest first; one late event in a page does not make it so.
-        if down > up {
+        // A page that comes newest first; neither one late event in a page makes it so, nor a clock that was set back.
+        if down > up && keys_down > keys_up {
             page.events.reverse();
         }
         page.error = read.err();

@@ -3,3 +3,4 @@
 mod command;
 mod disturbances;
 mod server;
+mod storms;

@@ -20,6 +20,8 @@ enum Once {
 pub(in crate::simulator::vcenter) struct Troubles {
     once: VecDeque<Once>,
     unavailable: Option<Instant>,
+    /// vpxd itself is away: nothing happens.
+    down: Option<Instant>,
     logins: Option<Instant>,
     collectors: Option<Instant>,
     slow: Option<(Duration, Instant)>,
@@ -42,16 +44,22 @@ impl Troubles {
         &self.counts
     }
 
-    /// A proxy answers for so long.
-    pub(in crate::simulator::vcenter) fn unavailable(&mut self, lasts: Duration) {
+    /// vpxd is away for so long, and a proxy answers in its place.
+    pub(in crate::simulator::vcenter) fn leave(&mut self, lasts: Duration) {
         longer(&mut self.unavailable, lasts);
+        longer(&mut self.down, lasts);
+    }
+
+    /// Whether vpxd is away.
+    pub(in crate::simulator::vcenter) fn is_down(&self) -> bool {
+        lasting(self.down)
     }
 
     /// Begins what is trouble for calls. Whether this fault is of that kind.
     pub(in crate::simulator::vcenter) fn begin(&mut self, fault: &Fault) -> bool {
         let once = match fault {
             Fault::Unavailable(lasts) => {
-                self.unavailable(*lasts);
+                longer(&mut self.unavailable, *lasts);
                 return true;
             }
             Fault::Login(lasts) => {
@@ -79,7 +87,6 @@ impl Troubles {
 
     /// What becomes of a call of this method; a request that is no call has none.
     pub(in crate::simulator::vcenter) fn on_call(&mut self, method: &str) -> Option<Disturbance> {
-        let lasting = |until: Option<Instant>| until.is_some_and(|until| Instant::now() < until);
         // The proxy stands in front of all else.
         if lasting(self.unavailable) {
             return Some(Disturbance::Unavailable);
@@ -114,6 +121,10 @@ impl Troubles {
             Once::Soap { kind, .. } => Disturbance::Fault(soap_kinds::of(&kind, method)),
         })
     }
+}
+
+fn lasting(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() < until)
 }
 
 /// Lasts at least so long from now.
