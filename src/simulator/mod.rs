@@ -4,8 +4,6 @@
 //! Nothing here knows how the router reads or delivers: what the simulator does follows what is known of real servers
 //! (`docs/simulator.md` says what, and where it is a guess).
 
-#![allow(dead_code, reason = "its parts come one after another")]
-
 mod body;
 pub mod gateway;
 mod value;

@@ -22,7 +22,10 @@ pub(super) struct Filter {
     system: bool,
     chain: Option<i32>,
     categories: Vec<String>,
-    types: Vec<String>,
+    /// Classes, or bases of theirs.
+    classes: Vec<String>,
+    /// What events call themselves: their class, or what an `EventEx` says.
+    ids: Vec<String>,
 }
 
 /// What a filter must know of the data centre.
@@ -59,11 +62,10 @@ impl Filter {
             filter.chain = Some(chain);
         }
         filter.categories = texts("category").collect();
-        let (classes, ids): (Vec<_>, Vec<_>) = (texts("type").collect(), texts("eventTypeId").collect());
-        if !classes.is_empty() && !ids.is_empty() {
+        (filter.classes, filter.ids) = (texts("type").collect(), texts("eventTypeId").collect());
+        if !filter.classes.is_empty() && !filter.ids.is_empty() {
             return Err(Fault::invalid_argument("filter"));
         }
-        filter.types = if ids.is_empty() { classes } else { ids };
         Ok(filter)
     }
 
@@ -83,7 +85,8 @@ impl Filter {
         self.begin.is_none_or(|begin| record.created >= begin)
             && self.end.is_none_or(|end| record.created <= end)
             && self.chain.is_none_or(|chain| record.chain == chain)
-            && (self.types.is_empty() || self.types.iter().any(|name| is_of(body, name)))
+            && (self.classes.is_empty() || self.classes.iter().any(|name| is_of(body, name)))
+            && (self.ids.is_empty() || self.ids.iter().any(|id| is_called(body, id)))
             && self.about.as_ref().is_none_or(|about| body.about.iter().any(|value| about.contains(&**value)))
             && self.users.as_ref().is_none_or(|users| {
                 self.system && body.user.is_empty() || users.iter().any(|user| user.eq_ignore_ascii_case(&body.user))
@@ -93,9 +96,14 @@ impl Filter {
     }
 }
 
-/// Whether an event is of this class, of one derived from it, or calls itself so.
-fn is_of(body: &Body, name: &str) -> bool {
-    *body.class == *name || body.type_id.as_deref() == Some(name) || derives(&body.class, name)
+/// Whether an event is of this class, or of one derived from it.
+fn is_of(body: &Body, class: &str) -> bool {
+    *body.class == *class || derives(&body.class, class)
+}
+
+/// Whether an event calls itself so. A base of its class is not what it is called.
+fn is_called(body: &Body, id: &str) -> bool {
+    *body.class == *id || body.type_id.as_deref() == Some(id)
 }
 
 fn truth(text: &str) -> bool {

@@ -129,10 +129,6 @@ impl History {
         self.records.len()
     }
 
-    pub(super) fn get(&self, place: Place) -> Option<&Record> {
-        self.records.get(usize::try_from(place.checked_sub(self.base)?).ok()?)
-    }
-
     /// The newest event.
     pub(super) fn newest(&self) -> Option<&Record> {
         self.records.back()

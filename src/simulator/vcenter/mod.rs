@@ -4,6 +4,7 @@ mod body;
 mod certificate;
 mod collector;
 mod control;
+mod entities;
 pub mod fault;
 mod filter;
 mod handle;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::property;
 use super::session::Session;
 use super::soap::{Fault, Node};
 use super::state::State;
@@ -123,6 +124,7 @@ impl State {
                     Some(Value::Xml(Cow::Borrowed("ArrayOfEvent"), xml))
                 });
             }
+            "ContainerView" => return Some(session.views.get(&object.value)?.object(object, &self.world)),
             _ if !is_manager(object) => return self.world.object(object),
             "Folder" => return self.world.object(object),
             "EventManager" => {
@@ -147,6 +149,7 @@ impl State {
                 add("message", &|| Some(Value::string("")));
                 add("defaultLocale", &|| Some(Value::string("en")));
             }
+            "TaskManager" => add("recentTask", &|| Some(Value::refs(self.world.recent_tasks()))),
             "ServiceInstance" => {
                 add("content", &|| Some(self.content()));
                 add("serverClock", &|| Some(Value::time(super::history::time(self.clock.last()))));
@@ -161,25 +164,23 @@ impl State {
     }
 }
 
+/// Lets a collector look at the history before its latest page is shown.
+pub(super) fn look(state: &mut State, session: &str, object: &Ref) {
+    let State { sessions, history, .. } = state;
+    if let Some(session) = sessions.get_mut(session)
+        && let Ok(collector) = session.collector(object)
+    {
+        collector.look(history);
+    }
+}
+
 /// Selects what a `PropertyFilterSpec` asks for.
 pub(super) fn select(state: &mut State, session: &str, spec: &Node) -> Result<Vec<Found>, Fault> {
-    let State { sessions, history, .. } = state;
-    if let Some(session) = sessions.get_mut(session) {
-        for set in spec.all("objectSet") {
-            let object = set.child("obj").map(Node::reference).unwrap_or_default();
-            if let Ok(collector) = session.collector(&object) {
-                collector.look(history);
-            }
-        }
+    for object in spec.all("objectSet").filter_map(|set| set.child("obj")) {
+        look(state, session, &object.reference());
     }
     let state: &State = state;
     let session = state.sessions.get(session).ok_or_else(|| Fault::not_authenticated(&service_instance()))?;
-    let wanted = |kind: &str, name: &str| {
-        spec.all("propSet").filter(|set| set.text_of("type").is_some_and(|of| of.trim() == kind)).any(|set| {
-            let begins = |path: &str| path.trim().split('.').next() == Some(name);
-            set.text_of("all").is_some_and(|all| matches!(all.trim(), "true" | "1"))
-                || set.all("pathSet").any(|path| begins(&path.text))
-        })
-    };
-    super::property::select(spec, &|object| state.object(session, object, &|name| wanted(&object.kind, name)))
+    let wanted = |kind: &str, name: &str| property::wants(spec, kind, name);
+    property::select(spec, &|object| state.object(session, object, &|name| wanted(&object.kind, name)))
 }

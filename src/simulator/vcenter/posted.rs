@@ -2,26 +2,49 @@
 
 use super::soap::{Fault, Node, write_reference, write_text};
 use crate::simulator::Body;
-use crate::vim25::describe::derives;
+use crate::simulator::world::message;
+use crate::vim25::Shape;
+use crate::vim25::describe::{derives, members};
 use crate::vim25::soap::Ref;
 
-/// What a posted event says: everything but its key, its chain, its time and its user, which the vCenter decides.
+/// What a posted event says: everything but its key, its chain, its time and its user, which the vCenter decides. The
+/// vCenter also writes the message, if there is none.
 pub(super) fn event(posted: &Node, user: &str) -> Result<Body, Fault> {
     let class = posted.kind.as_deref().unwrap_or("Event");
     if !derives(class, "Event") {
         return Err(Fault::invalid_argument("eventToPost"));
     }
-    let mut rest = posted.clone();
-    rest.children.retain(|child| !matches!(&*child.name, "key" | "chainId" | "createdTime" | "userName"));
-    let mut xml = String::new();
-    write_text(&mut xml, "userName", user);
+    let mut event = posted.clone();
+    event.children.retain(|child| !matches!(&*child.name, "key" | "chainId" | "createdTime" | "userName"));
     let mut about = Vec::new();
-    for child in &rest.children {
+    for child in &event.children {
         collect(child, &mut about);
     }
-    rest.write_inside(&mut xml);
-    let id = rest.text_of("eventTypeId").map(|id| id.trim().into());
+    let leaf = |name: &str, text: &str| Node { name: name.to_owned(), text: text.to_owned(), ..Node::default() };
+    event.children.push(leaf("userName", user));
+    let id: Option<Box<str>> = event.text_of("eventTypeId").map(|id| id.trim().into());
+    if event.text_of("fullFormattedMessage").is_none_or(str::is_empty)
+        && let Some(text) = message(class, id.as_deref(), &|path| at(&event, path))
+    {
+        event.children.retain(|child| child.name != "fullFormattedMessage");
+        event.children.push(leaf("fullFormattedMessage", &text));
+    }
+    let declared = members(class, Shape::LATEST);
+    let place = |child: &Node| declared.iter().position(|member| member.name == child.name);
+    event.children.sort_by_key(|child| place(child).unwrap_or(usize::MAX));
+    let mut xml = String::new();
+    event.write_inside(&mut xml);
     Ok(Body { class: class.into(), type_id: id, user: user.into(), about, time: None, xml: xml.into() })
+}
+
+/// The text at a path of an event, as the formats of messages ask for it.
+fn at(event: &Node, path: &str) -> Option<String> {
+    let mut found = event;
+    for name in path.split('.') {
+        // The message of a fault is one of its elements, under another name.
+        found = found.child(if name == "msg" { "localizedMessage" } else { name })?;
+    }
+    Some(found.text.clone())
 }
 
 /// The objects that are named directly in an argument of the event, such as its machine.
@@ -46,4 +69,32 @@ pub(super) fn user_event(entity: &Ref, name: &str, message: &str, user: &str) ->
     xml.push_str("</entity>");
     let about = vec![entity.value.as_str().into()];
     Body { class: "GeneralUserEvent".into(), user: user.into(), about, xml: xml.into(), ..Body::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(name: &str, text: &str) -> Node {
+        Node { name: name.to_owned(), text: text.to_owned(), ..Node::default() }
+    }
+
+    #[test]
+    fn a_posted_event_is_told_as_any_other() {
+        let vm = Node { of: Some("VirtualMachine".to_owned()), ..leaf("vm", "vm-7") };
+        let vm = Node { children: vec![leaf("name", "a<b"), vm], ..leaf("vm", "") };
+        let message = leaf("fullFormattedMessage", "");
+        let children =
+            vec![message, leaf("newName", "c"), leaf("key", "9"), vm, leaf("oldName", "a"), leaf("userName", "x")];
+        let posted = Node { kind: Some("VmRenamedEvent".to_owned()), children, ..leaf("eventToPost", "") };
+        let body = event(&posted, "me").unwrap();
+        assert_eq!(
+            &*body.xml,
+            "<userName>me</userName><vm><name>a&lt;b</name><vm type=\"VirtualMachine\">vm-7</vm></vm>\
+             <fullFormattedMessage>Renamed a&lt;b from a to c in </fullFormattedMessage><oldName>a</oldName><newName>c</newName>"
+        );
+        assert_eq!((&*body.user, &*body.about), ("me", &["vm-7".into()][..]));
+        let nothing = Node { kind: Some("TaskInfo".to_owned()), ..posted };
+        assert_eq!(event(&nothing, "me").unwrap_err().kind, "InvalidArgument");
+    }
 }

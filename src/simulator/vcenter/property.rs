@@ -161,7 +161,7 @@ fn base(kind: &str) -> Option<&'static str> {
 }
 
 /// Whether objects of a managed type are of another, which may be a base of theirs.
-pub(super) fn is_kind(kind: &str, of: &str) -> bool {
+fn is_kind(kind: &str, of: &str) -> bool {
     let of = of.trim();
     let mut at = Some(kind);
     while let Some(kind) = at {
@@ -233,6 +233,14 @@ fn invalid_property(path: &str) -> Fault {
     let mut fields = String::new();
     super::soap::write_text(&mut fields, "name", path);
     Fault { fields, ..Fault::new("InvalidProperty", "A property that was asked for is none of the object's type.") }
+}
+
+/// One property of an object; `None` if it is not set.
+pub(super) fn one<'o>(object: &'o Object, path: &str) -> Result<Option<&'o Value>, Fault> {
+    match object.at(path) {
+        None if !known(object, path) => Err(invalid_property(path)),
+        found => Ok(found),
+    }
 }
 
 /// What a spec says of the properties of one object; `None` if it asks for no object of its type.

@@ -3,7 +3,7 @@
 use super::collector::{MOST_PAGE, count};
 use super::filter::Filter;
 use super::history::time;
-use super::objects::{self, Found, is_manager, select, service_instance, setting};
+use super::objects::{self, Found, select, setting};
 use super::posted;
 use super::session::Caller;
 use super::soap::{Answer, Fault, Node, write_reference, write_text};
@@ -70,12 +70,12 @@ fn login(state: &mut State, caller: &Caller, call: &Node) -> Result<Reply, Fault
 }
 
 /// A call that is answered at once.
-struct Called<'a> {
-    state: &'a mut State,
+pub(super) struct Called<'a> {
+    pub(super) state: &'a mut State,
     /// The session's key; empty without one.
-    session: String,
-    this: Ref,
-    call: &'a Node,
+    pub(super) session: String,
+    pub(super) this: Ref,
+    pub(super) call: &'a Node,
 }
 
 impl<'a> Called<'a> {
@@ -89,7 +89,7 @@ impl<'a> Called<'a> {
         Ok(Self { state, session, this, call })
     }
 
-    fn empty(&self) -> Answer {
+    pub(super) fn empty(&self) -> Answer {
         Answer::new(&self.call.name, 0)
     }
 
@@ -99,18 +99,18 @@ impl<'a> Called<'a> {
         answer
     }
 
-    fn reference(&self, object: &Ref) -> Answer {
+    pub(super) fn reference(&self, object: &Ref) -> Answer {
         let mut answer = self.empty();
         write_reference(&mut answer.xml, "returnval", object);
         answer
     }
 
-    fn argument(&self, name: &'static str) -> &'a str {
+    pub(super) fn argument(&self, name: &'static str) -> &'a str {
         self.call.text_of(name).unwrap_or_default().trim()
     }
 
     /// An argument that must be there.
-    fn needed(&self, name: &'static str) -> Result<&'a Node, Fault> {
+    pub(super) fn needed(&self, name: &'static str) -> Result<&'a Node, Fault> {
         self.call.child(name).ok_or_else(|| Fault::invalid_argument(name))
     }
 
@@ -197,11 +197,11 @@ impl<'a> Called<'a> {
                 self.state.touch();
                 Ok(self.empty())
             }
-            _ => self.other(),
+            _ => self.of_entity(),
         }
     }
 
-    fn user(&self) -> String {
+    pub(super) fn user(&self) -> String {
         self.state.sessions.get(&self.session).map(|session| session.user.clone()).unwrap_or_default()
     }
 
@@ -359,15 +359,6 @@ impl<'a> Called<'a> {
         rest.iter().for_each(|object| answer.xml.push_str(object));
         answer.xml.push_str("</returnval>");
         Ok(answer)
-    }
-
-    /// What the objects of the data centre understand.
-    fn other(self) -> Result<Answer, Fault> {
-        let known = is_manager(&self.this) || self.this == service_instance();
-        if !known && self.state.world.object(&self.this).is_none() {
-            return Err(Fault::not_found(&self.this));
-        }
-        Err(Fault::new("MethodNotFound", "The method is not known to this object."))
     }
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::collector::{Collector, MOST_COLLECTORS};
 use super::history::time;
+use super::property::ContainerView;
 use super::soap::{Fault, write_text};
 use super::updates::Updates;
 use crate::simulator::Body;
@@ -45,6 +46,8 @@ pub(super) struct Session {
     pub(super) collectors: BTreeMap<String, Collector>,
     /// Its property collectors, by the values of their references.
     pub(super) updates: BTreeMap<String, Updates>,
+    /// Its views, by the values of their references.
+    pub(super) views: BTreeMap<String, ContainerView>,
     /// What is left of answers that were too long, written, by their tokens.
     pub(super) rests: BTreeMap<String, VecDeque<String>>,
 }
@@ -180,6 +183,7 @@ impl Sessions {
             calls: 1,
             collectors: BTreeMap::new(),
             updates: BTreeMap::from([("propertyCollector".to_owned(), Updates::default())]),
+            views: BTreeMap::new(),
             rests: BTreeMap::new(),
         };
         let told = session.login_event();

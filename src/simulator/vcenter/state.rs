@@ -1,6 +1,5 @@
 //! All that the vCenter is.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -421,36 +420,9 @@ pub(super) struct Login {
     pub(super) key: String,
 }
 
-/// The properties of entities that lead to what is in them.
-const INSIDE: [&str; 11] = [
-    "childEntity",
-    "datastore",
-    "datastoreFolder",
-    "host",
-    "hostFolder",
-    "network",
-    "networkFolder",
-    "portgroup",
-    "resourcePool",
-    "vm",
-    "vmFolder",
-];
-
 impl Lookup for State {
     fn below(&self, object: &Ref, all: bool) -> Option<Vec<Ref>> {
-        let mut open = vec![self.world.object(object)?];
-        let mut found: Vec<Ref> = Vec::new();
-        let mut known = HashSet::from([object.value.clone()]);
-        while let Some(at) = open.pop() {
-            let inside = at.properties.iter().filter(|(name, _)| INSIDE.contains(name));
-            for below in inside.flat_map(|(_, value)| value.references()) {
-                if known.insert(below.value.clone()) {
-                    found.push(below.clone());
-                    open.extend(self.world.object(below).filter(|_| all));
-                }
-            }
-        }
-        Some(found)
+        self.world.below(object, all)
     }
 }
 

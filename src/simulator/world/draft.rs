@@ -10,9 +10,11 @@ use super::inventory::{Inventory, Item};
 
 /// The newest version whose elements events have. A client that asks for an older one than the server's gets no more
 /// than that, and most ask for this.
+#[allow(dead_code, reason = "for events of any class, which are made on request")]
 pub(super) const SHAPE: Shape = Shape::V6_7;
 
 /// The elements that the history writes, not the body.
+#[allow(dead_code, reason = "for events of any class, which are made on request")]
 pub(super) const OUTSIDE: [&str; 3] = ["key", "chainId", "createdTime"];
 
 #[derive(Debug)]
@@ -66,6 +68,11 @@ impl Draft {
     pub(super) fn type_id(mut self, id: &str) -> Self {
         self.type_id = Some(id.to_owned());
         self.with("eventTypeId", Value::string(id))
+    }
+
+    /// Whether events of its class may have such an element.
+    pub(super) fn has(&self, name: &str) -> bool {
+        describe::find_member(self.class, name).is_some()
     }
 
     /// Has this element, in place of one of the same name.
@@ -127,7 +134,7 @@ impl Draft {
     pub(super) fn finish(mut self) -> Body {
         if let Some(format) = CATALOGUE.format(self.class, self.type_id.as_deref()) {
             let message = fill(format, &|path| self.at(path));
-            if self.type_id.is_some() && describe::find_member(self.class, "message").is_some() {
+            if self.type_id.is_some() && self.has("message") {
                 self = self.text("message", &*message);
             }
             self = self.text("fullFormattedMessage", message);

@@ -49,7 +49,6 @@ pub(super) struct Host {
     pub(super) name: String,
     pub(super) me: Ref,
     pub(super) cluster: usize,
-    pub(super) ip: String,
 }
 
 #[derive(Debug)]
@@ -283,9 +282,8 @@ impl Inventory {
         for number in before..before + hosts {
             let host = self.hosts.len();
             let me = self.next("HostSystem", "host-", Item::Host(host));
-            let ip = format!("10.{}.{}.{}", 10 + datacenter, number / 200, 11 + number % 200);
             let name = format!("esx-{code}-{:02}.corp.example", number + 1);
-            self.hosts.push(Host { name, me, cluster: at, ip });
+            self.hosts.push(Host { name, me, cluster: at });
             own.push(host);
         }
         let iso = self.stores.iter().position(|store| store.datacenter == datacenter);

@@ -27,7 +27,7 @@ use inventory::Inventory;
 use life::{Queue, Stage};
 use objects::View;
 use power::Tasks;
-pub(crate) use power::{Act, Acted, Refused};
+pub(crate) use power::{Act, Refused};
 use state::State;
 use told::Told;
 
@@ -55,6 +55,11 @@ pub(crate) struct Happening {
 /// How grave an event of this class, or of this id, is: `info`, `warning`, `error` or `user`.
 pub(crate) fn category(class: &str, type_id: Option<&str>) -> &'static str {
     CATALOGUE.category(class, type_id).unwrap_or("info")
+}
+
+/// The message of an event: what the catalogue says, filled with what is at the paths of the event.
+pub(crate) fn message(class: &str, type_id: Option<&str>, at: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    CATALOGUE.format(class, type_id).map(|format| catalogue::fill(format, at))
 }
 
 /// A data centre with machines that live.
@@ -91,6 +96,7 @@ impl World {
     }
 
     /// The folder above all.
+    #[cfg(test)]
     pub(crate) fn root(&self) -> Ref {
         self.inventory.root()
     }
@@ -120,6 +126,7 @@ impl World {
     }
 
     /// The entity above one, by its value alone (`vm-12`): what a filter of events by folder climbs.
+    #[cfg(test)]
     pub(crate) fn parent(&self, value: &str) -> Option<Ref> {
         self.view().parent(self.inventory.find_value(value)?)
     }

@@ -320,6 +320,27 @@ fn properties_are_of_types_that_the_schema_has() {
 }
 
 #[test]
+fn events_have_the_elements_of_their_class_and_no_others() {
+    let mut world = world(3, 60);
+    let mut seen = HashSet::new();
+    for _ in 0..50_000 {
+        let body = world.next().body;
+        if !seen.insert((body.class.clone(), body.type_id.clone())) {
+            continue;
+        }
+        let xml = format!("<Event xmlns:xsi=\"{}\">{}</Event>", crate::vim25::xml::XSI, body.xml);
+        let mut reader = crate::vim25::xml::Reader::new(xml.as_bytes());
+        reader.next().unwrap();
+        while let Some(name) = reader.child().unwrap() {
+            let declared = crate::vim25::describe::find_member(&body.class, name);
+            assert!(declared.is_some(), "{}: {name}", body.class);
+            reader.skip_element().unwrap();
+        }
+    }
+    assert!(seen.len() > 50, "{}", seen.len());
+}
+
+#[test]
 fn the_catalogue_has_every_class() {
     let Value::Array(_, details) = world(1, 1).catalogue() else { panic!("an array") };
     let text = |detail: &Value, name: &str| match detail.at(name) {

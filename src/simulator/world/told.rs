@@ -458,10 +458,9 @@ fn alarmed(draft: Draft, inventory: &Inventory, alarm: usize, vm: Option<usize>,
         "ManagedEntityEventArgument",
         vec![("name", Value::string("Datacenters")), ("entity", Value::Ref(inventory.root()))],
     );
-    draft
-        .with("alarm", argument(inventory, Item::Alarm(alarm)))
-        .with("source", root)
-        .with("entity", entity(inventory, item))
+    // Not every event of an alarm says where the alarm is defined.
+    let draft = if draft.has("source") { draft.with("source", root) } else { draft };
+    draft.with("alarm", argument(inventory, Item::Alarm(alarm))).with("entity", entity(inventory, item))
 }
 
 fn extended(draft: Draft, inventory: &Inventory, id: usize, vm: usize, host: usize) -> Draft {

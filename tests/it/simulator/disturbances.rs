@@ -44,10 +44,11 @@ async fn page(client: &mut SoapClient, collector: &str) -> Result<String, String
 /// Keys and times of a page's events.
 fn events(page: &str) -> Vec<(i32, String)> {
     let event = |part: &str| {
-        let key = part.split_once("</key>").unwrap().0.parse().unwrap();
+        // Arguments have keys of their own, which come later.
+        let key = between(part, "<key>", "<").parse().unwrap();
         (key, between(part, "<createdTime>", "<").to_owned())
     };
-    page.split("<key>").skip(1).map(event).collect()
+    page.split("<returnval ").skip(1).map(event).collect()
 }
 
 fn keys(page: &str) -> Vec<i32> {
@@ -380,6 +381,10 @@ async fn the_control_address_obeys_and_tells() {
     assert_eq!(control(to, "POST", "/events", wanted).await, (200, "3\n".to_owned()));
     let page = page(&mut client, &collector).await.unwrap();
     assert_eq!(page.matches(r#"xsi:type="VmPoweredOnEvent""#).count(), 3);
+    // The client's own may be closed again by now.
+    let mut stream = connect(&simulated).await;
+    ask(&mut stream).await;
+    assert!(!heard(&mut stream).await.is_empty());
     let (_, figures) = control(to, "GET", "/", "").await;
     let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
     for (name, value) in [("events", 19), ("served", 19), ("sessions", 1), ("collectors", 1), ("filters", 0)] {

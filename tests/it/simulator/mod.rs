@@ -2,5 +2,6 @@
 
 mod command;
 mod disturbances;
+mod judges;
 mod server;
 mod storms;

@@ -68,7 +68,7 @@ async fn govc_ends_the_session_of_another() {
     let simulated = Simulated::start(Options { tls: Tls::Off, ..options() }).await;
     let mut other = SoapClient::login(&simulated.url).await.unwrap();
     let listed = govc_json(&simulated.url, &["session.ls", "-json"]).await;
-    let sessions = listed["sessions"].as_array().unwrap().clone();
+    let sessions = listed["sessionList"].as_array().unwrap().clone();
     assert_eq!(sessions.len(), 2, "{listed}");
     let of = |session: &serde_json::Value, name: &str| session[name].as_str().unwrap_or_default().to_owned();
     let other_key = sessions.iter().find(|session| !of(session, "userAgent").starts_with("govc")).unwrap();

@@ -62,7 +62,7 @@ def main(host, port, user, password, *classes):
     # The catalogue.
     manager = content.eventManager
     info = manager.description.eventInfo
-    saw["catalogue"] = {detail.key: detail.category for detail in info}
+    saw["catalogue"] = {VmomiSupport.GetWsdlName(detail.key): detail.category for detail in info}
     saw["formats"] = sum(1 for detail in info if detail.fullFormat)
     saw["max_collector"] = manager.maxCollector
     saw["latest"] = manager.latestEvent.key if manager.latestEvent else None
@@ -100,6 +100,12 @@ def main(host, port, user, password, *classes):
         if hasattr(event, "message"):
             event.message = "posted <&> by pyvmomi"
         event.vm = vim.event.VmEventArgument(name=on.name, vm=on)
+        if isinstance(event, vim.event.AlarmStatusChangedEvent):
+            root, me = content.rootFolder, vim.event.ManagedEntityEventArgument
+            event.alarm = vim.event.AlarmEventArgument(name="Posted", alarm=vim.alarm.Alarm("alarm-1", instance._stub))
+            event.source, event.entity = me(name=root.name, entity=root), me(name=on.name, entity=on)
+            setattr(event, "from", "green")
+            event.to = "red"
         manager.PostEvent(event)
         news = wait(content.propertyCollector, update.version, 5)
         posted.append({"class": name, "seen": name in [class_of(event) for event in events_of(news)]})
@@ -107,9 +113,10 @@ def main(host, port, user, password, *classes):
     saw["posted"] = posted
     collector.ResetCollector()
     read = collector.ReadNextEvents(100)
-    saw["read"] = [class_of(event) for event in read if class_of(event) in classes]
-    mine = [event for event in read if class_of(event) in classes]
+    mine = [event for event in read if event.key > keys[-1] and class_of(event) in classes]
+    saw["read"] = [class_of(event) for event in mine]
     saw["messages"] = [getattr(event, "message", None) for event in mine]
+    saw["full"] = [event.fullFormattedMessage for event in mine]
     saw["users"] = sorted({event.userName for event in mine})
     watch.Destroy()
     collector.DestroyCollector()
@@ -124,7 +131,10 @@ def main(host, port, user, password, *classes):
     saw["queried"] = [class_of(event) for event in manager.QueryEvents(by_type)]
     entity = vim.event.EventFilterSpec.ByEntity(entity=on, recursion="self")
     about = manager.QueryEvents(vim.event.EventFilterSpec(entity=entity))
-    saw["about"] = sorted({event.vm.name for event in about if event.vm})
+    # A clone's first event is also its source's.
+    named = lambda event: [vm.name for vm in (event.vm, getattr(event, "sourceVm", None)) if vm]
+    saw["about"] = sum(on.name in named(event) for event in about)
+    saw["strangers"] = [class_of(event) for event in about if event.vm and on.name not in named(event)]
 
     # A task.
     WaitForTask(on.PowerOffVM_Task())
@@ -144,7 +154,7 @@ def main(host, port, user, password, *classes):
         other.CurrentTime()
         other.RetrieveContent().rootFolder.name
         saw["terminated"] = "goes on"
-    except vmodl.fault.NotAuthenticated:
+    except vim.fault.NotAuthenticated:
         saw["terminated"] = "NotAuthenticated"
     try:
         SmartConnect(host=host, port=int(port), user=user, pwd="wrong", sslContext=context)

@@ -75,8 +75,10 @@ impl SoapClient {
             .call(r#"<QueryEvents xmlns="urn:vim25"><_this type="EventManager">EventManager</_this><filter><maxCount>1000</maxCount></filter></QueryEvents>"#)
             .await?;
         let mut events = Vec::new();
-        for part in text.split("<key>").skip(1) {
-            let Some((key, rest)) = part.split_once("</key>") else { continue };
+        for part in text.split("<returnval ").skip(1) {
+            let Some((key, rest)) = part.split_once("<key>").and_then(|(_, rest)| rest.split_once("</key>")) else {
+                continue;
+            };
             let Some((_, rest)) = rest.split_once("<createdTime>") else { continue };
             let Some((created, _)) = rest.split_once("</createdTime>") else { continue };
             if let Ok(key) = key.parse() {
