@@ -10,10 +10,15 @@ use super::fault::{Planned, WordsError};
 use super::ledger::Entry;
 use super::state::{Draft, State, VCenter};
 use super::updates::Updates;
-use super::upset::of_class;
+use super::upset::UNKNOWN;
+use crate::simulator::subjects;
+use crate::vim25::describe;
 
 /// The most events of a class that are made at a time.
 const MOST_EVENTS: u64 = 100_000;
+
+/// Of so many of them each is about another machine; then they begin again, and share what they say.
+const DIFFERENT: u64 = 100;
 
 /// A simulated vCenter, to let things happen to it and to look at it.
 #[derive(Clone)]
@@ -68,6 +73,15 @@ impl Handle {
         self.0.with(|state| state.make_of_class(class, count))
     }
 
+    /// Every subject that its events may have, by name, but for those of events that are replayed or posted by clients:
+    /// classes, type ids, and the class that no schema has.
+    pub fn subjects() -> Vec<&'static str> {
+        let mut all: Vec<_> = describe::events().chain(subjects()).chain([UNKNOWN]).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Sets how fast events happen.
     pub fn set_rate(&self, rate: Rate) {
         self.0.with(|state| state.rate.send_replace(rate));
@@ -103,12 +117,13 @@ impl State {
     }
 
     fn make_of_class(&mut self, class: &str, count: u64) -> Result<u64, String> {
-        let Some(body) = of_class(class) else {
+        let bodies = (0..count.min(DIFFERENT)).map_while(|_| self.world.make(class)).map(Arc::new);
+        let bodies: Vec<_> = bodies.collect();
+        if bodies.is_empty() && self.world.make(class).is_none() {
             return Err(format!("there is no class of events \"{class}\""));
-        };
-        let body = Arc::new(body);
-        for _ in 0..count {
-            self.append(Draft { body: Arc::clone(&body), ..Draft::default() });
+        }
+        for (_, body) in (0..count).zip(bodies.iter().cycle()) {
+            self.append(Draft { body: Arc::clone(body), ..Draft::default() });
         }
         Ok(count)
     }

@@ -178,7 +178,7 @@ pub(super) struct Told<'u> {
 }
 
 /// When tasks were queued that have no clock to ask.
-const QUEUED: &str = "2026-01-12T06:30:00.117305Z";
+pub(super) const QUEUED: &str = "2026-01-12T06:30:00.117305Z";
 
 /// The elements of a `TaskInfo`.
 pub(super) struct TaskWords<'t> {
