@@ -110,7 +110,7 @@ async fn answer(vcenter: &Handle, request: Request<Incoming>) -> Answer {
     if method == Method::GET {
         return match path {
             "/" => as_json(&json!(vcenter.figures())),
-            "/subjects" => as_json(&json!(Handle::subjects())),
+            "/subjects" => as_json(&json!(vcenter.subjects())),
             _ => ledger(vcenter, head.uri.query().unwrap_or_default()),
         };
     }

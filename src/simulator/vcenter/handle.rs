@@ -1,6 +1,6 @@
 //! The simulated vCenter for whoever runs it: faults, events and figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Rate;
 use super::fault::{Planned, WordsError};
 use super::ledger::Entry;
+use super::replay::Replay;
 use super::state::{Draft, State, VCenter};
 use super::updates::Updates;
 use super::upset::UNKNOWN;
@@ -73,12 +74,12 @@ impl Handle {
         self.0.with(|state| state.make_of_class(class, count))
     }
 
-    /// Every subject that its events may have, by name, but for those of events that are replayed or posted by clients:
-    /// classes, type ids, and the class that no schema has.
-    pub fn subjects() -> Vec<&'static str> {
-        let mut all: Vec<_> = describe::events().chain(subjects()).chain([UNKNOWN]).collect();
-        all.sort_unstable();
-        all.dedup();
+    /// Every subject that its events may have, by name, but for what clients post: classes, type ids, those of captured
+    /// events, and the class that no schema has.
+    #[must_use]
+    pub fn subjects(&self) -> BTreeSet<String> {
+        let mut all: BTreeSet<_> = describe::events().chain(subjects()).chain([UNKNOWN]).map(str::to_owned).collect();
+        self.0.with(|state| all.extend(state.replay.iter().flat_map(Replay::subjects).map(str::to_owned)));
         all
     }
 

@@ -14,6 +14,7 @@ mod objects;
 mod posted;
 mod property;
 mod rate;
+mod replay;
 mod server;
 mod service;
 mod session;

@@ -115,10 +115,7 @@ impl State {
     /// So many events of the data centre happen, changed in some way.
     fn make(&mut self, events: u64, mut change: impl FnMut(&mut Draft)) {
         for _ in 0..events {
-            let next = self.world.next();
-            let mut draft = Draft { body: next.body, chained: next.chained, ..Draft::default() };
-            change(&mut draft);
-            self.append(draft);
+            self.go_on(&mut change);
         }
     }
 }
