@@ -68,6 +68,11 @@ impl Draft {
         self.with("eventTypeId", Value::string(id))
     }
 
+    /// Whether its class has such an element.
+    pub(super) fn declares(&self, name: &str) -> bool {
+        describe::find_member(self.class, name).is_some()
+    }
+
     /// Has this element, in place of one of the same name.
     pub(super) fn with(mut self, name: &'static str, value: Value) -> Self {
         self.members.retain(|(other, _)| *other != name);
@@ -127,7 +132,7 @@ impl Draft {
     pub(super) fn finish(mut self) -> Body {
         if let Some(format) = CATALOGUE.format(self.class, self.type_id.as_deref()) {
             let message = fill(format, &|path| self.at(path));
-            if self.type_id.is_some() && describe::find_member(self.class, "message").is_some() {
+            if self.type_id.is_some() && self.declares("message") {
                 self = self.text("message", &*message);
             }
             self = self.text("fullFormattedMessage", message);

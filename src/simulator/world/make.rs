@@ -407,7 +407,7 @@ fn number(name: &str) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::collections::HashSet;
@@ -418,7 +418,7 @@ mod tests {
     use crate::simulator::world::{Size, World};
 
     /// The names of the elements directly in it.
-    fn elements(xml: &str) -> Vec<String> {
+    pub(in crate::simulator::world) fn elements(xml: &str) -> Vec<String> {
         let page = format!("<e xmlns:xsi=\"{}\">{xml}</e>", crate::vim25::xml::XSI);
         let mut reader = crate::vim25::xml::Reader::new(page.as_bytes());
         assert!(reader.child().unwrap().is_some());

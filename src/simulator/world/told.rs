@@ -458,10 +458,8 @@ fn alarmed(draft: Draft, inventory: &Inventory, alarm: usize, vm: Option<usize>,
         "ManagedEntityEventArgument",
         vec![("name", Value::string("Datacenters")), ("entity", Value::Ref(inventory.root()))],
     );
-    draft
-        .with("alarm", argument(inventory, Item::Alarm(alarm)))
-        .with("source", root)
-        .with("entity", entity(inventory, item))
+    let draft = if draft.declares("source") { draft.with("source", root) } else { draft };
+    draft.with("alarm", argument(inventory, Item::Alarm(alarm))).with("entity", entity(inventory, item))
 }
 
 fn extended(draft: Draft, inventory: &Inventory, id: usize, vm: usize, host: usize) -> Draft {

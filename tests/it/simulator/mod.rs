@@ -2,4 +2,5 @@
 
 mod command;
 mod disturbances;
+mod payload;
 mod server;
