@@ -137,6 +137,7 @@ async fn captured_events_are_replayed_as_fast_as_they_are_read() {
         }
     }
     assert_eq!(read.last(), Some(&2_501));
+    assert_eq!(simulator.figures().await["events"], 2_501);
 }
 
 #[test]
