@@ -1,8 +1,9 @@
 //! What the simulated vCenter sends, before the judges of the payload: our own decoder in the oldest and the newest
-//! shape, and pyvmomi.
+//! shape, govmomi's and Go's `encoding/json` byte for byte, and pyvmomi.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 use vmware_event_router::simulator::vcenter::Options;
@@ -12,7 +13,40 @@ use crate::support::pyvmomi::{compare_pages, decode, root};
 use crate::support::simulator::{Simulated, Simulator, quiet};
 use crate::support::soap::SoapClient;
 
-/// The events of all pages, as class and data, in the oldest shape; pyvmomi and the newest shape agree about them.
+/// What govmomi's decoder and `encoding/json` make of the pages is what we do in the oldest shape, byte for byte.
+fn compare_with_govmomi(pages: &[String]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |at: usize, extension: &str| folder.path().join(format!("{at}.{extension}"));
+    for (at, page) in pages.iter().enumerate() {
+        std::fs::write(path(at, "xml"), page).unwrap();
+    }
+    let oracle = root("target/peers/bin/oracle");
+    assert!(oracle.exists(), "{} is missing: run `make peers`", oracle.display());
+    let mut command = Command::new(oracle);
+    command.args(["-api", "6.7", "-judge"]).args((0..pages.len()).map(|at| path(at, "xml")));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (at, page) in pages.iter().enumerate() {
+        let mut made = Vec::new();
+        let decoded = Decoder::new(Shape::V6_7).page(page.as_bytes(), |event| {
+            made.push(if made.is_empty() { b'[' } else { b',' });
+            made.extend_from_slice(event.data);
+        });
+        assert!(decoded.unwrap().events > 0);
+        made.push(b']');
+        let (made, expected) = (String::from_utf8(made).unwrap(), std::fs::read_to_string(path(at, "json")).unwrap());
+        let expected = expected.trim_end();
+        let same = made.bytes().zip(expected.bytes()).take_while(|(a, b)| a == b).count();
+        let around = |text: &str| {
+            let bytes = &text.as_bytes()[same.saturating_sub(300).min(text.len())..(same + 200).min(text.len())];
+            String::from_utf8_lossy(bytes).into_owned()
+        };
+        assert!(made == expected, "page {at}:\nmade     {}\nexpected {}", around(&made), around(expected));
+    }
+}
+
+/// The events of all pages, as class and data, in the oldest shape; govmomi agrees about them, and pyvmomi about the
+/// newest shape.
 fn judged(pages: &[String]) -> Vec<(String, Value)> {
     let mut events = Vec::new();
     for page in pages {
@@ -20,6 +54,7 @@ fn judged(pages: &[String]) -> Vec<(String, Value)> {
         assert_eq!(summary.unwrap().events, found.len());
         events.extend(found);
     }
+    compare_with_govmomi(pages);
     let (count, values) = compare_pages(pages);
     assert_eq!(count, events.len());
     // Every event has at least what `Event` declares.
@@ -145,7 +180,7 @@ fn what_cannot_be_replayed_ends_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broken.xml");
     std::fs::write(&path, "<Envelope><Body>").unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_vmware-event-router"))
+    let output = Command::new(env!("CARGO_BIN_EXE_vmware-event-router"))
         .args(["simulate", "--listen", "127.0.0.1:0", "--replay"])
         .arg(&path)
         .output()
