@@ -53,6 +53,7 @@ var (
 	only   = flag.String("only", "", "only event types whose name contains this")
 	api    = flag.String("api", "7.0", "7.0: the linked package's own view (govmomi 0.23-0.25); 6.7: leave out what govmomi 0.22 (API 6.7) did not have")
 	sweep  = flag.Bool("sweep", true, "add EventEx events whose arguments hold one value of every data type an event can carry")
+	judge  = flag.Bool("judge", false, "make nothing: write the JSON of the pages that follow, each beside its page as .json")
 	list   = flag.Bool("list", false, "list the event types and exit")
 )
 
@@ -708,6 +709,17 @@ func main() {
 	flag.Parse()
 	if *api != "6.7" && *api != "7.0" {
 		must(fmt.Errorf("-api %s", *api))
+	}
+	if *judge {
+		for _, path := range flag.Args() {
+			s, err := os.ReadFile(path)
+			must(err)
+			got, err := decode(string(s))
+			must(err)
+			base := strings.TrimSuffix(path, filepath.Ext(path))
+			must(os.WriteFile(base+".json", []byte(toJSON(got)+"\n"), 0644))
+		}
+		return
 	}
 	var names []string
 	seen := map[reflect.Type]bool{}

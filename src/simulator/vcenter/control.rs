@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -91,12 +91,12 @@ async fn answer(vcenter: &Handle, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     let method = match path {
-        "/" | "/ledger" => Method::GET,
+        "/" | "/ledger" | "/subjects" => Method::GET,
         "/faults" | "/events" | "/rate" => Method::POST,
         _ => {
             return text(
                 StatusCode::NOT_FOUND,
-                "there are GET /, GET /ledger?from=N&count=M, POST /faults, POST /events and POST /rate",
+                "there are GET /, GET /subjects, GET /ledger?from=N&count=M, POST /faults, POST /events and POST /rate",
             );
         }
     };
@@ -109,7 +109,8 @@ async fn answer(vcenter: &Handle, request: Request<Incoming>) -> Answer {
     }
     if method == Method::GET {
         return match path {
-            "/" => figures(vcenter),
+            "/" => as_json(&json!(vcenter.figures())),
+            "/subjects" => as_json(&json!(vcenter.subjects())),
             _ => ledger(vcenter, head.uri.query().unwrap_or_default()),
         };
     }
@@ -144,9 +145,8 @@ fn text(status: StatusCode, body: impl Into<String>) -> Answer {
     answer
 }
 
-fn figures(vcenter: &Handle) -> Answer {
-    let figures = json!(vcenter.figures());
-    let mut answer = Response::new(Full::new(Bytes::from(format!("{figures:#}\n"))));
+fn as_json(value: &Value) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(format!("{value:#}\n"))));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }

@@ -1,6 +1,6 @@
 //! The simulated vCenter for whoever runs it: faults, events and figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,12 +8,18 @@ use serde::Serialize;
 use super::Rate;
 use super::fault::{Planned, WordsError};
 use super::ledger::Entry;
+use super::replay::Replay;
 use super::state::{Draft, State, VCenter};
 use super::updates::Updates;
-use super::upset::of_class;
+use super::upset::UNKNOWN;
+use crate::simulator::subjects;
+use crate::vim25::describe;
 
 /// The most events of a class that are made at a time.
 const MOST_EVENTS: u64 = 100_000;
+
+/// Of so many of them each is about another machine; then they begin again, and share what they say.
+const DIFFERENT: u64 = 100;
 
 /// A simulated vCenter, to let things happen to it and to look at it.
 #[derive(Clone)]
@@ -68,6 +74,15 @@ impl Handle {
         self.0.with(|state| state.make_of_class(class, count))
     }
 
+    /// Every subject that its events may have, by name, but for what clients post: classes, type ids, those of captured
+    /// events, and the class that no schema has.
+    #[must_use]
+    pub fn subjects(&self) -> BTreeSet<String> {
+        let mut all: BTreeSet<_> = describe::events().chain(subjects()).chain([UNKNOWN]).map(str::to_owned).collect();
+        self.0.with(|state| all.extend(state.replay.iter().flat_map(Replay::subjects).map(str::to_owned)));
+        all
+    }
+
     /// Sets how fast events happen.
     pub fn set_rate(&self, rate: Rate) {
         self.0.with(|state| state.rate.send_replace(rate));
@@ -103,12 +118,13 @@ impl State {
     }
 
     fn make_of_class(&mut self, class: &str, count: u64) -> Result<u64, String> {
-        let Some(body) = of_class(class) else {
+        let bodies = (0..count.min(DIFFERENT)).map_while(|_| self.world.make(class)).map(Arc::new);
+        let bodies: Vec<_> = bodies.collect();
+        if bodies.is_empty() && self.world.make(class).is_none() {
             return Err(format!("there is no class of events \"{class}\""));
-        };
-        let body = Arc::new(body);
-        for _ in 0..count {
-            self.append(Draft { body: Arc::clone(&body), ..Draft::default() });
+        }
+        for (_, body) in (0..count).zip(bodies.iter().cycle()) {
+            self.append(Draft { body: Arc::clone(body), ..Draft::default() });
         }
         Ok(count)
     }

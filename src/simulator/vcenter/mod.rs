@@ -15,6 +15,7 @@ mod objects;
 mod posted;
 mod property;
 mod rate;
+mod replay;
 mod server;
 mod service;
 mod session;

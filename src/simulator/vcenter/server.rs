@@ -23,6 +23,7 @@ use tracing::debug;
 use super::body::Body;
 use super::fault::Disturbance;
 use super::maker;
+use super::replay::Replay;
 use super::service::{self, Reply};
 use super::session::{Caller, new_cookie};
 use super::soap::{Fault, read_call, write_fault};
@@ -62,11 +63,12 @@ impl Server {
     /// Begins to listen. Nothing happens before it runs, except what has happened before.
     ///
     /// # Errors
-    /// The address is taken or is not one of this machine, or a certificate cannot be used.
+    /// The address is taken or is not one of this machine, or a certificate or a captured page cannot be used.
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
         let (tls, thumbprint) = certificate::acceptor(&options.tls, address.ip())?.unzip();
+        let replay = Replay::read(&options.replay)?;
         let control = match options.control {
             Some(address) => {
                 let listener = TcpListener::bind(address).await?;
@@ -75,7 +77,7 @@ impl Server {
             }
             None => None,
         };
-        let mut state = State::new(options);
+        let mut state = State::with(options, replay);
         for planned in state.options.faults.clone() {
             state.plan(planned).map_err(io::Error::other)?;
         }

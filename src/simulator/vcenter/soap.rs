@@ -125,7 +125,7 @@ pub(super) fn read_call(body: &[u8]) -> Result<Node, Fault> {
 }
 
 /// Reads the element whose start tag was read last, without recursion.
-fn read_node(reader: &mut Reader<'_>, name: &str) -> Result<Node, Fault> {
+pub(super) fn read_node(reader: &mut Reader<'_>, name: &str) -> Result<Node, Fault> {
     let bad = |error: XmlError| Fault::invalid_request(error.to_string());
     let start = |reader: &Reader<'_>, name: &str| Node {
         name: name.to_owned(),
@@ -144,7 +144,7 @@ fn read_node(reader: &mut Reader<'_>, name: &str) -> Result<Node, Fault> {
             Token::Start(name) => {
                 elements += 1;
                 if open.len() >= MOST_DEPTH || elements >= MOST_ELEMENTS {
-                    return Err(Fault::invalid_request("the request has too many elements"));
+                    return Err(Fault::invalid_request("there are too many elements"));
                 }
                 let node = start(reader, name);
                 open.push(node);
@@ -168,7 +168,7 @@ fn read_node(reader: &mut Reader<'_>, name: &str) -> Result<Node, Fault> {
             Token::Eof => break,
         }
     }
-    Err(Fault::invalid_request("the request breaks off"))
+    Err(Fault::invalid_request("it breaks off"))
 }
 
 impl Node {

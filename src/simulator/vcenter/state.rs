@@ -12,6 +12,7 @@ use super::fault::{Schedule, Troubles};
 use super::filter::{Filter, Lookup};
 use super::history::{History, Place, Record};
 use super::ledger::{Ledger, Marks};
+use super::replay::Replay;
 use super::session::{Caller, Session, Sessions, bad_login_event};
 use super::soap::{Fault, Node};
 use super::{Options, Rate};
@@ -26,6 +27,8 @@ pub(super) struct Draft {
     pub(super) body: Arc<Body>,
     /// It belongs to the chain of the one before.
     pub(super) chained: bool,
+    /// It belongs to this chain.
+    pub(super) chain: Option<i32>,
     /// The next one, if none is given.
     pub(super) key: Option<i32>,
     /// When it happened; now, if no time is given.
@@ -114,6 +117,8 @@ pub(super) struct State {
     pub(super) sessions: Sessions,
     pub(super) history: History,
     pub(super) world: World,
+    /// What happens in place of the world's own life.
+    pub(super) replay: Option<Replay>,
     pub(super) troubles: Troubles,
     pub(super) schedule: Schedule,
     pub(super) ledger: Ledger,
@@ -149,7 +154,13 @@ pub(super) struct State {
 }
 
 impl State {
+    #[cfg(test)]
     pub(super) fn new(options: Options) -> Self {
+        Self::with(options, None)
+    }
+
+    /// With a life of its own, or with captured events that happen again.
+    pub(super) fn with(options: Options, replay: Option<Replay>) -> Self {
         let (seed, rate) = (options.seed, watch::Sender::new(options.rate));
         let world = World::new(seed, options.size);
         // The same vCenter for the same seed.
@@ -160,6 +171,7 @@ impl State {
             sessions: Sessions::default(),
             history: History::default(),
             world,
+            replay,
             troubles: Troubles::default(),
             schedule: Schedule::new(seed),
             ledger: Ledger::default(),
@@ -202,10 +214,27 @@ impl State {
 
     /// Lets the data centre live: the next event of it happens at this time, or now.
     pub(super) fn happen(&mut self, created: Option<i64>) {
-        let next = self.world.next();
-        self.append(Draft { body: next.body, chained: next.chained, created, ..Draft::default() });
+        self.go_on(|draft| draft.created = created);
         self.lived += 1;
         self.upset_by_event();
+    }
+
+    /// The next event of the data centre happens, changed in some way.
+    pub(super) fn go_on(&mut self, change: impl FnOnce(&mut Draft)) {
+        let again = self.replay.as_mut().and_then(Replay::next);
+        let number = again.as_ref().map(|again| again.number);
+        let mut draft = match again {
+            Some(again) => Draft { body: again.body, chain: again.chain, ..Draft::default() },
+            None => {
+                let next = self.world.next();
+                Draft { body: next.body, chained: next.chained, ..Draft::default() }
+            }
+        };
+        change(&mut draft);
+        let record = self.append(draft);
+        if let Some((replay, number)) = self.replay.as_mut().zip(number) {
+            replay.happened(number, record.key);
+        }
     }
 
     /// Every event that there ever is comes through here, into the history, to collectors and to those who wait.
@@ -215,7 +244,7 @@ impl State {
             self.next_key = key.wrapping_add(1);
             key
         });
-        let chain = if draft.chained { self.chain } else { key };
+        let chain = draft.chain.unwrap_or(if draft.chained { self.chain } else { key });
         let created = draft.created.unwrap_or_else(|| self.clock.tick());
         let created = if draft.late { created } else { created.max(self.floor) };
         let record = Record { key, chain, created, born: self.born, hidden: draft.hidden, body: draft.body };

@@ -9,7 +9,6 @@ use super::fault::{Fault, Planned};
 use super::ledger::Marks;
 use super::state::{Draft, State};
 use crate::simulator::Body;
-use crate::vim25::describe::derives;
 
 /// A jump of keys goes to so many before the last.
 const BEFORE_WRAP: i32 = 49;
@@ -123,13 +122,13 @@ impl State {
     /// So many events of the data centre happen, changed in some way.
     fn make(&mut self, events: u64, mut change: impl FnMut(&mut Draft)) {
         for _ in 0..events {
-            let next = self.world.next();
-            let mut draft = Draft { body: next.body, chained: next.chained, ..Draft::default() };
-            change(&mut draft);
-            self.append(draft);
+            self.go_on(&mut change);
         }
     }
 }
+
+/// The class of events whose type is unknown.
+pub(super) const UNKNOWN: &str = "VmMovedToAnotherPlanetEvent";
 
 /// What every one of the made events says before what is special about it.
 const USUAL: &str = concat!(
@@ -151,16 +150,10 @@ fn body(class: &str, rest: &str) -> Body {
     }
 }
 
-/// An event of this class, with what every event has; none if there is no such class.
-pub(super) fn of_class(class: &str) -> Option<Body> {
-    derives(class, "Event")
-        .then(|| body(class, &format!("<fullFormattedMessage>{class}, as somebody asked for</fullFormattedMessage>")))
-}
-
 /// An event of a class that no schema has.
 fn unknown() -> Body {
     body(
-        "VmMovedToAnotherPlanetEvent",
+        UNKNOWN,
         "<fullFormattedMessage>made moved to another planet</fullFormattedMessage>\
          <planet>Mars</planet><distance>225000000</distance>",
     )
@@ -189,6 +182,7 @@ mod tests {
     use crate::simulator::vcenter::ledger::Entry;
     use crate::simulator::vcenter::session::Caller;
     use crate::simulator::vcenter::soap::Node;
+    use crate::vim25::describe::derives;
     use crate::vim25::soap::Ref;
 
     fn state(past: u64) -> State {

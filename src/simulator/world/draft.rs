@@ -70,8 +70,8 @@ impl Draft {
         self.with("eventTypeId", Value::string(id))
     }
 
-    /// Whether events of its class may have such an element.
-    pub(super) fn has(&self, name: &str) -> bool {
+    /// Whether its class has such an element.
+    pub(super) fn declares(&self, name: &str) -> bool {
         describe::find_member(self.class, name).is_some()
     }
 
@@ -134,7 +134,7 @@ impl Draft {
     pub(super) fn finish(mut self) -> Body {
         if let Some(format) = CATALOGUE.format(self.class, self.type_id.as_deref()) {
             let message = fill(format, &|path| self.at(path));
-            if self.type_id.is_some() && self.has("message") {
+            if self.type_id.is_some() && self.declares("message") {
                 self = self.text("message", &*message);
             }
             self = self.text("fullFormattedMessage", message);

@@ -7,6 +7,7 @@ mod find;
 mod formats;
 mod inventory;
 mod life;
+mod make;
 mod names;
 mod objects;
 mod power;
@@ -72,6 +73,8 @@ pub(crate) struct World {
     queue: Queue,
     bodies: Bodies<Told<'static>>,
     tasks: Tasks,
+    /// How many events were asked for.
+    made: usize,
 }
 
 impl World {
@@ -80,7 +83,7 @@ impl World {
         let inventory = Inventory::new(seed, size);
         let state = State::new(seed, &inventory);
         let rng = fastrand::Rng::with_seed(seed);
-        Self { inventory, state, rng, queue: Queue::new(), bodies: Bodies::new(), tasks: Tasks::default() }
+        Self { inventory, state, rng, queue: Queue::new(), bodies: Bodies::new(), tasks: Tasks::default(), made: 0 }
     }
 
     /// What happens next.
@@ -93,6 +96,16 @@ impl World {
             let Self { inventory, state, rng, queue, .. } = self;
             Stage { inventory, state, rng, queue }.play();
         }
+    }
+
+    /// An event of this class, about a machine that is there now, and about another each time; `None` if there is no
+    /// such class. What happens next does not depend on it.
+    pub(crate) fn make(&mut self, class: &str) -> Option<Body> {
+        let there: Vec<_> = self.state.machines.iter().enumerate().filter(|(_, machine)| machine.there).collect();
+        let (vm, machine) = *there.get(self.made % there.len().max(1))?;
+        let body = make::of_class(&self.inventory, class, self.made, (vm, machine.host))?;
+        self.made = self.made.wrapping_add(1);
+        Some(body)
     }
 
     /// The folder above all.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::*;
-use crate::vim25::{Decoder, Shape};
+use crate::vim25::{Decoder, Shape, describe};
 
 fn world(seed: u64, machines: u32) -> World {
     World::new(seed, Size { machines })
@@ -70,6 +70,17 @@ fn the_same_seed_gives_the_same_life() {
         world(7, 60).object(&Ref::new("VirtualMachine", "vm-1003")),
         world(7, 60).object(&Ref::new("VirtualMachine", "vm-1003"))
     );
+}
+
+#[test]
+fn events_have_no_elements_but_those_of_their_class() {
+    let mut world = world(3, 60);
+    for _ in 0..20_000 {
+        let body = world.next().body;
+        for name in make::tests::elements(&body.xml) {
+            assert!(describe::find_member(&body.class, &name).is_some(), "{} has {name}", body.class);
+        }
+    }
 }
 
 #[test]

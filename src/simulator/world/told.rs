@@ -178,7 +178,7 @@ pub(super) struct Told<'u> {
 }
 
 /// When tasks were queued that have no clock to ask.
-const QUEUED: &str = "2026-01-12T06:30:00.117305Z";
+pub(super) const QUEUED: &str = "2026-01-12T06:30:00.117305Z";
 
 /// The elements of a `TaskInfo`.
 pub(super) struct TaskWords<'t> {
@@ -459,7 +459,7 @@ fn alarmed(draft: Draft, inventory: &Inventory, alarm: usize, vm: Option<usize>,
         vec![("name", Value::string("Datacenters")), ("entity", Value::Ref(inventory.root()))],
     );
     // Not every event of an alarm says where the alarm is defined.
-    let draft = if draft.has("source") { draft.with("source", root) } else { draft };
+    let draft = if draft.declares("source") { draft.with("source", root) } else { draft };
     draft.with("alarm", argument(inventory, Item::Alarm(alarm))).with("entity", entity(inventory, item))
 }
 

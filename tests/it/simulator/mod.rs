@@ -3,5 +3,6 @@
 mod command;
 mod disturbances;
 mod judges;
+mod payload;
 mod server;
 mod storms;

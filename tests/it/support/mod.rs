@@ -5,6 +5,7 @@ pub(crate) mod gateway;
 pub(crate) mod govc;
 pub(crate) mod judge;
 pub(crate) mod proxy;
+pub(crate) mod pyvmomi;
 pub(crate) mod raw;
 pub(crate) mod router;
 pub(crate) mod simulator;

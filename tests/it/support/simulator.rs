@@ -110,6 +110,11 @@ impl Simulator {
         text
     }
 
+    /// Every subject that its events may have.
+    pub(crate) async fn subjects(&self) -> Vec<String> {
+        serde_json::from_str(&self.ask("GET", "/subjects", "").await).unwrap()
+    }
+
     /// Its figures.
     pub(crate) async fn figures(&self) -> Value {
         serde_json::from_str(&self.ask("GET", "/", "").await).unwrap()

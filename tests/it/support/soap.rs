@@ -69,6 +69,31 @@ impl SoapClient {
         self.call(&body).await.map(drop)
     }
 
+    /// Every event that the server still has, page by page, oldest first: the answers as they came.
+    pub(crate) async fn all_pages(&mut self) -> Result<Vec<String>, String> {
+        let made = self
+            .call(r#"<CreateCollectorForEvents xmlns="urn:vim25"><_this type="EventManager">EventManager</_this><filter></filter></CreateCollectorForEvents>"#)
+            .await?;
+        let collector = made.split_once("</returnval>").and_then(|(head, _)| head.rsplit_once('>'));
+        let collector = collector.ok_or("no collector is given")?.1.to_owned();
+        let of = |method: &str, rest: &str| {
+            format!(
+                r#"<{method} xmlns="urn:vim25"><_this type="EventHistoryCollector">{collector}</_this>{rest}</{method}>"#
+            )
+        };
+        self.call(&of("RewindCollector", "")).await?;
+        let mut pages = Vec::new();
+        loop {
+            let page = self.call(&of("ReadNextEvents", "<maxCount>1000</maxCount>")).await?;
+            if !page.contains("<returnval") {
+                break;
+            }
+            pages.push(page);
+        }
+        self.call(&of("DestroyCollector", "")).await?;
+        Ok(pages)
+    }
+
     /// Every event that the server still has, as (key, CreatedTime).
     pub(crate) async fn all_events(&mut self) -> Result<Vec<(i32, String)>, String> {
         let text = self
