@@ -187,7 +187,7 @@ mod tests {
         format!(
             "<returnval x:type=\"{class}\"><key>{key}</key><chainId>{chain}</chainId>\
              <createdTime>2020-01-01T00:00:00Z</createdTime><userName>Jäger &amp; Co</userName>\
-             <vm><name>a</name><vm type=\"VirtualMachine\">vm-{key}</vm></vm></returnval>"
+             <vm><name>a</name><vm type=\"VirtualMachine\" serverGuid=\"g\">vm-{key}</vm></vm></returnval>"
         )
     }
 
@@ -226,6 +226,7 @@ mod tests {
         assert!(Arc::ptr_eq(&records[0].body, &records[5].body) && records[0].created < records[5].created);
         assert_eq!(&*records[0].body.user, "Jäger & Co");
         assert!(records[0].body.xml.starts_with("<userName>Jäger &amp; Co</userName><vm><name>a</name>"));
+        assert!(records[0].body.xml.contains("<vm type=\"VirtualMachine\" serverGuid=\"g\">vm-5</vm>"));
         // Faults have no other events to make.
         state.plan("late=1,2m".parse().unwrap()).unwrap();
         assert!(state.history.from(0).any(|record| record.key == 0 && record.body.about == ["vm-6".into()]));

@@ -29,6 +29,8 @@ pub(super) struct Node {
     pub(super) kind: Option<String>,
     /// The attribute `type` of a reference.
     pub(super) of: Option<String>,
+    /// The attribute `serverGuid` of a reference.
+    pub(super) guid: Option<String>,
     /// The text of an element without children.
     pub(super) text: String,
     pub(super) children: Vec<Node>,
@@ -135,6 +137,7 @@ pub(super) fn read_node(reader: &mut Reader<'_>, name: &str) -> Result<Node, Fau
             None => kind.into_owned(),
         }),
         of: reader.attribute("type").map(Cow::into_owned),
+        guid: reader.attribute("serverGuid").map(Cow::into_owned),
         ..Node::default()
     };
     let mut open = vec![start(reader, name)];
@@ -184,7 +187,8 @@ impl Node {
             for part in ["<", &child.name] {
                 out.push_str(part);
             }
-            for (attribute, value) in [(" xsi:type=\"", &child.kind), (" type=\"", &child.of)] {
+            let guid = (" serverGuid=\"", &child.guid);
+            for (attribute, value) in [(" xsi:type=\"", &child.kind), (" type=\"", &child.of), guid] {
                 if let Some(value) = value {
                     out.push_str(attribute);
                     escape(out, value);
