@@ -210,7 +210,7 @@ mod tests {
     fn what_is_wrong_is_told() {
         for (line, part) in [
             ("-rate fast", "or \"max\""),
-            ("-rate -1", "or \"max\""),
+            ("-rate=-1", "or \"max\""),
             ("-rate NaN", "or \"max\""),
             ("-listen 8989", "such as 127.0.0.1:8989"),
             ("-machines 0", "1..=100000"),

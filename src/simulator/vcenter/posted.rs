@@ -10,6 +10,15 @@ use crate::vim25::soap::Ref;
 /// What a posted event says: everything but its key, its chain, its time and its user, which the vCenter decides. The
 /// vCenter also writes the message, if there is none.
 pub(super) fn event(posted: &Node, user: &str) -> Result<Body, Fault> {
+    read(posted, user, true)
+}
+
+/// What a captured event says: all of it, and no more.
+pub(super) fn captured(event: &Node, user: &str) -> Result<Body, Fault> {
+    read(event, user, false)
+}
+
+fn read(posted: &Node, user: &str, told: bool) -> Result<Body, Fault> {
     let class = posted.kind.as_deref().unwrap_or("Event");
     if !derives(class, "Event") {
         return Err(Fault::invalid_argument("eventToPost"));
@@ -23,7 +32,8 @@ pub(super) fn event(posted: &Node, user: &str) -> Result<Body, Fault> {
     let leaf = |name: &str, text: &str| Node { name: name.to_owned(), text: text.to_owned(), ..Node::default() };
     event.children.push(leaf("userName", user));
     let id: Option<Box<str>> = event.text_of("eventTypeId").map(|id| id.trim().into());
-    if event.text_of("fullFormattedMessage").is_none_or(str::is_empty)
+    if told
+        && event.text_of("fullFormattedMessage").is_none_or(str::is_empty)
         && let Some(text) = message(class, id.as_deref(), &|path| at(&event, path))
     {
         event.children.retain(|child| child.name != "fullFormattedMessage");

@@ -171,7 +171,7 @@ fn event(reader: &mut Reader<'_>, name: &str) -> Result<Found, String> {
     let (key, chain) = (number("key")?, number("chainId")?);
     let created = node.text_of("createdTime").unwrap_or_default().to_owned();
     let user = node.text_of("userName").unwrap_or_default();
-    let body = posted::event(&node, user).map_err(|fault| fault.message.into_owned())?;
+    let body = posted::captured(&node, user).map_err(|fault| fault.message.into_owned())?;
     Ok(Found { key, chain, created, body })
 }
 
