@@ -167,7 +167,9 @@ impl Control {
 
     /// Every subject that its events may have.
     async fn subjects(&self) -> Result<String> {
-        let subjects: Vec<String> = serde_json::from_slice(&self.ask("GET", "/subjects", String::new()).await?)?;
+        let mut subjects: Vec<String> = serde_json::from_slice(&self.ask("GET", "/subjects", String::new()).await?)?;
+        // That one is the router's own.
+        subjects.push("EventGap".to_owned());
         Ok(subjects.join(","))
     }
 
