@@ -55,8 +55,8 @@ pub(super) struct Care {
     pub(super) plan: LookPlan,
     /// When the clock was last looked at because of an event's time.
     pub(super) asked_clock: Option<Instant>,
-    /// When a collector was last given up because keys went back.
-    pub(super) went_back: Option<Instant>,
+    /// When a collector was last given up because keys went back, and whether everything was read since.
+    pub(super) went_back: Option<(Instant, bool)>,
     /// Where the next collector begins, if reading stalled there.
     pub(super) skip_to: Option<i64>,
     pub(super) stall: StallWatch,

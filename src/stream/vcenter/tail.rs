@@ -272,9 +272,12 @@ impl<'a> Tail<'a> {
         self.careful.as_ref().map_or(PAGE, |careful| careful.count(self.passed))
     }
 
-    /// There is nothing more to read: what was to be read one by one has come.
+    /// There is nothing more to read: what was to be read one by one has come, and where keys went back is passed.
     pub(super) fn all_read(&mut self) {
         self.careful = None;
+        if let Some((_, passed)) = &mut self.care.went_back {
+            *passed = true;
+        }
     }
 
     /// Appends a page's events, and reads the next page meanwhile, unless it is the `last` of this collector.
@@ -366,8 +369,9 @@ impl<'a> Tail<'a> {
     /// The first of a page's events whose key is from before, although it was created after the newest event: vCenter
     /// may have been set back to an older state, behind a collector that lives on. What a new one brings will show.
     fn keys_went_back(&mut self, page: &Page) -> Option<usize> {
-        // Keys that wrap or begin again look the same, and go on so behind a new collector.
-        if self.care.went_back.is_some_and(|when| when.elapsed() < self.timing.stall) {
+        // Keys that wrap or begin again look the same, and go on so behind a new collector. The way there may take it
+        // long: only what comes after it has read everything is news.
+        if self.care.went_back.is_some_and(|(when, passed)| !passed || when.elapsed() < self.timing.stall) {
             return None;
         }
         let mut last = self.place.last()?;
@@ -377,7 +381,7 @@ impl<'a> Tail<'a> {
             last = if next.1 >= last.1 { next } else { last };
             back
         })?;
-        self.care.went_back = Some(Instant::now());
+        self.care.went_back = Some((Instant::now(), false));
         Some(back)
     }
 

@@ -200,6 +200,11 @@ async fn faults_of_strange_servers() {
 }
 
 #[tokio::test]
+async fn keys_wrap() {
+    without_gaps("key-wrap").await;
+}
+
+#[tokio::test]
 async fn events_come_late() {
     without_gaps("late=20,30s").await;
 }
