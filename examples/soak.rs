@@ -53,7 +53,7 @@ const FAULTS: &[&str] = &[
     "soap=InvalidState:CreateCollectorForEvents",
     "soap=RequestCanceled:WaitForUpdatesEx",
     "soap=InvalidCollectorVersion:WaitForUpdatesEx",
-    "hidden=1500",
+    "hidden=2500",
     "key-wrap",
     "late=20,30s",
     "equal-times=1500",

@@ -30,6 +30,8 @@ pub struct Handle(pub(super) Arc<VCenter>);
 pub struct Figures {
     /// Events that there ever were.
     pub events: u64,
+    /// Those of them that the data centre has made by itself since the start.
+    pub lived: u64,
     /// Events that readers were given. One that is read twice counts twice.
     pub served: u64,
     /// Those who are logged in.
@@ -106,6 +108,7 @@ impl State {
         let sessions = || self.sessions.iter();
         Figures {
             events: self.happened(),
+            lived: self.lived,
             served: self.served,
             sessions: sessions().count(),
             collectors: sessions().map(|session| session.collectors.len()).sum(),

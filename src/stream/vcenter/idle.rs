@@ -195,6 +195,7 @@ impl Tail<'_> {
             return Ok(None);
         }
         self.care.skip_to = Some(begin);
+        self.care.stall.skipped();
         Ok(Some(End::Again))
     }
 

@@ -241,10 +241,13 @@ impl Place {
         (resume < kept).then_some((resume, kept))
     }
 
-    /// Everything before `moment` is given up. Returns the change to the checkpoint.
+    /// Everything before `moment` is given up: no collector shall begin there again, since it would not get beyond it.
+    /// Returns the change to the checkpoint.
     pub(super) fn give_up_before(&self, moment: i64) -> CheckpointDelta {
         let mut delta = self.delta(Some(moment));
-        delta.resume = delta.resume.max(moment.min(self.clock.now()));
+        let moment = moment.min(self.clock.now());
+        delta.resume = delta.resume.max(moment);
+        delta.horizon = delta.horizon.max(moment);
         delta
     }
 
@@ -461,6 +464,7 @@ mod tests {
         let delta = place.give_up_before(to);
         assert!(delta.resume >= to && delta.horizon <= delta.resume);
         place.took(&delta, &[]);
+        assert!(place.look_from() >= to && place.delta(None).resume >= to, "no collector begins there again");
         assert_eq!(place.expired(31), None);
     }
 

@@ -91,6 +91,11 @@ impl StallWatch {
         Some(Stall::Skip(seen))
     }
 
+    /// The next collector begins behind what could not be had: should it stall too, another like it would not help.
+    pub(super) fn skipped(&mut self) {
+        self.tries = 1;
+    }
+
     /// No collector brings this event.
     pub(super) fn give_up_on(&mut self, seen: Seen) {
         self.invisible = Some(seen);
@@ -111,6 +116,9 @@ mod tests {
         assert_eq!(watch.check(|seen| seen == (5, 100)), Some(Stall::Again));
         watch.exists((6, 110), true);
         assert_eq!(watch.check(|_| true), Some(Stall::Skip((6, 110))));
+        watch.skipped();
+        watch.exists((6, 110), true);
+        assert_eq!(watch.check(|_| true), Some(Stall::Skip((6, 110))), "there is another run of them");
         watch.give_up_on((6, 110));
         watch.exists((6, 110), true);
         assert_eq!(watch.check(|_| true), None, "what cannot be seen is let be");
