@@ -23,11 +23,11 @@ const EVEN: u32 = 6;
 const MOST_STEPS: u32 = 11;
 
 /// As near as this, in microseconds, is near enough: no vCenter has a page's worth of events in less.
-const NEAR: i64 = 1_000;
+const NEAR: i64 = 5_000;
 
 /// Tries between two blank ones for each page of hidden events that there may be, and in all.
-const CHECKS: i64 = 4;
-const MOST_CHECKS: i64 = 32;
+const CHECKS: i64 = 2;
+const MOST_CHECKS: i64 = 16;
 
 /// What a search found.
 pub(super) enum Found {

@@ -146,7 +146,7 @@ async fn only_what_is_really_hidden_is_passed_over() {
     assert!(keys.into_iter().eq((1..=50).chain(2601..=2620).chain(7001..=7003).chain(9501..=10_000)));
     let told = |from, to| (time(event(from).1), time(event(to).1));
     assert_eq!(gaps, [told(50, 2601), told(2620, 7001), told(7003, 9501)]);
-    assert!(after < 90, "{after} calls for three runs");
+    assert!(after < 130, "{after} calls for three runs");
 }
 
 #[tokio::test]
