@@ -47,10 +47,11 @@ impl Line {
 
     /// Drives the connection until something is done that needs nothing else.
     async fn drive<T>(&mut self, something: impl Future<Output = T>) -> T {
-        let mut something = pin!(something);
+        // It goes on when the connection does, so it need not wake anybody; but then nothing else may make it wait. A
+        // task that has done much would be told to come back later, by a wake that nobody hears.
+        let mut something = pin!(tokio::task::coop::unconstrained(something));
         poll_fn(|context| {
             self.poll(context);
-            // It goes on when the connection does, so it need not wake anybody.
             something.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         })
         .await

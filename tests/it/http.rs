@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::{Method, Request, Response};
 use http_body_util::Full;
 use ring::digest;
@@ -17,7 +19,7 @@ use tokio::task::JoinSet;
 use url::Url;
 use vmware_event_router::http::{Client, HttpError, HttpErrorKind, Limits, Thumbprint, TlsOptions, inspect_tls};
 
-use crate::support::gateway::{Function, Gateway};
+use crate::support::gateway::{Function, Gateway, State};
 use crate::support::proxy::{Proxy, Rules};
 use crate::support::router::{Router, metrics, processor, run_with, stream};
 use crate::support::soap::SoapClient;
@@ -422,4 +424,28 @@ async fn a_proxy_that_is_down_is_told_as_such() {
     assert_eq!(code, Some(1), "{text}");
     let told = format!("the proxy at 127.0.0.1:{port}: connection refused");
     assert_eq!(text.matches(&told).count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn calls_go_on_however_much_their_task_does() {
+    // tokio lets a task that has done much come back later: in the middle of these calls, each time at another place.
+    let mut state = State::default();
+    state.deploy(Function::new("function"));
+    let gateway = Gateway::listen(([127, 0, 0, 1], 0).into(), state).await.unwrap();
+    let url = format!("{}/function/function", gateway.url().trim_end_matches('/'));
+    let client = Client::new(TlsOptions::default());
+    for done in 0..16 {
+        let calls = || (0..64).map(|_| get(&client, &url, LIMITS)).collect::<FuturesUnordered<_>>();
+        let answers = calls().collect::<Vec<_>>().await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        // All connections are closed meanwhile.
+        gateway.restart().await;
+        tokio::task::yield_now().await;
+        for _ in 0..done {
+            tokio::task::coop::consume_budget().await;
+        }
+        let answers = tokio::time::timeout(Duration::from_secs(5), calls().collect::<Vec<_>>()).await;
+        let answers = answers.expect("every call goes on");
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
 }
