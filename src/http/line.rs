@@ -69,6 +69,8 @@ impl Line {
 pub(super) struct Answer<'a> {
     pub(super) head: response::Parts,
     body: Incoming,
+    /// Its end has come. A body in chunks does not tell by itself.
+    ended: bool,
     line: Box<Line>,
     lines: &'a Lines,
     server: usize,
@@ -77,14 +79,17 @@ pub(super) struct Answer<'a> {
 impl Answer<'_> {
     /// Whether all of the body has been read.
     pub(super) fn is_read(&self) -> bool {
-        self.body.is_end_stream()
+        self.ended || self.body.is_end_stream()
     }
 
     /// The next part of the body; none at its end.
     pub(super) async fn part(&mut self) -> Result<Option<Bytes>, HttpError> {
         loop {
             match self.line.drive(self.body.frame()).await {
-                None => return Ok(None),
+                None => {
+                    self.ended = true;
+                    return Ok(None);
+                }
                 Some(Err(error)) => return Err(HttpError::classify(&error)),
                 Some(Ok(frame)) => {
                     // Trailers tell us nothing.
@@ -117,7 +122,7 @@ impl Answer<'_> {
 
     /// Enough has been read. The connection is kept if that was all.
     pub(super) fn done(self, body: Bytes) -> Response<Bytes> {
-        if self.body.is_end_stream() {
+        if self.is_read() {
             self.lines.put_back(self.server, self.line);
         }
         Response::from_parts(self.head, body)
@@ -247,7 +252,7 @@ impl Lines {
                     {
                         return Err(connect::refused(&proxy, connect::WANTS_PASSWORD));
                     }
-                    return Ok(Answer { head, body, line, lines: self, server });
+                    return Ok(Answer { head, body, ended: false, line, lines: self, server });
                 }
                 Err(mut error) => match error.take_message() {
                     // The server had closed it meanwhile: nothing has been sent.
