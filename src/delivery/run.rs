@@ -29,8 +29,10 @@ use crate::telemetry::ProcessorStatus;
 /// Entries read from the journal at once.
 const CHUNK: BatchLimits = BatchLimits { events: 512, bytes: 1024 * 1024 };
 
-/// The place is committed after this many events or this long, whichever is first.
+/// The place is committed after this many events, when the front has passed this much, or after this long, whichever is
+/// first. Streams wait for what the front passes: many events may be settled before it moves, and then it moves far.
 const COMMIT_EVENTS: usize = 256;
+const COMMIT_BYTES: usize = 256 * 1024;
 const COMMIT_AFTER: Duration = Duration::from_millis(100);
 
 /// How often what may change unseen is looked at: the map of a processor with open events.
@@ -172,7 +174,10 @@ impl Delivery {
             self.fill_front().await?;
             self.fill_lanes().await?;
             self.dispatch();
-            if self.uncommitted >= COMMIT_EVENTS || self.commit_at.is_some_and(|at| at <= Instant::now()) {
+            if self.uncommitted >= COMMIT_EVENTS
+                || self.window.passed() >= COMMIT_BYTES
+                || self.commit_at.is_some_and(|at| at <= Instant::now())
+            {
                 self.commit().await?;
             }
             self.wait(stop).await?;
@@ -422,6 +427,7 @@ impl Delivery {
     async fn commit(&mut self) -> Result<(), JournalError> {
         self.commit_at = None;
         self.uncommitted = 0;
+        self.window.committed();
         self.cursor.record(&self.settlements);
         self.settlements.clear();
         self.forget_history();
