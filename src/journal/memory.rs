@@ -155,7 +155,7 @@ impl Journal for MemoryJournal {
         }
         if let Some(delta) = &batch.checkpoint {
             let checkpoint =
-                state.checkpoints.entry(Arc::clone(&batch.stream)).or_insert_with(|| Checkpoint::begin(delta));
+                state.checkpoints.entry(Arc::clone(&batch.stream)).or_insert_with(|| Checkpoint::bare(delta));
             checkpoint.apply(delta, &batch.events);
         }
         let now = SystemTime::now();
@@ -206,7 +206,7 @@ impl Journal for MemoryJournal {
     }
 
     async fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError> {
-        Ok(self.shared.lock().checkpoints.get(stream).cloned())
+        Ok(self.shared.lock().checkpoints.get(stream).map(Checkpoint::opened))
     }
 
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {
