@@ -49,7 +49,7 @@ const SETTLES: usize = 1024;
 
 /// What has been going on and ended.
 enum Done {
-    Attempt { track: usize, positions: Vec<Position>, outcomes: Vec<Outcome>, began: Instant },
+    Attempt { track: usize, batch: Vec<Attempted>, outcomes: Vec<Outcome>, began: Instant },
     Kept { track: usize, position: Position },
     NotKept,
 }
@@ -293,11 +293,10 @@ impl Delivery {
         };
         let limits =
             if probing { BatchLimits { events: 1, ..self.processor.limits() } } else { self.processor.limits() };
-        let mut positions = Vec::with_capacity(limits.events.min(track.owed()));
-        let mut batch = Vec::with_capacity(positions.capacity());
+        let mut batch = Vec::with_capacity(limits.events.min(track.owed()));
         let mut bytes = 0;
         let mut again = 0;
-        while positions.len() < limits.events {
+        while batch.len() < limits.events {
             let position = match track.next_ready(now, probing) {
                 None => break,
                 Some(Err((position, then))) => {
@@ -317,7 +316,6 @@ impl Delivery {
             item.first_attempt.get_or_insert(now);
             item.early = None;
             item.stage = Stage::InFlight;
-            positions.push(position);
             batch.push(Attempted { event: item.event.clone(), position, attempt: item.attempts + 1 });
         }
         if batch.is_empty() {
@@ -333,7 +331,7 @@ impl Delivery {
         let target = track.target.clone();
         self.pending.push(Box::pin(async move {
             let outcomes = processor.attempt(&target, &batch).await;
-            Done::Attempt { track: at, positions, outcomes, began: now }
+            Done::Attempt { track: at, batch, outcomes, began: now }
         }));
         true
     }
