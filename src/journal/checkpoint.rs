@@ -2,13 +2,14 @@
 
 use uuid::Uuid;
 
+use super::times::Times;
 use crate::event::Event;
 
 /// How far back late events are looked for, in microseconds of vCenter's time.
 pub const HORIZON_MICROS: i64 = 10 * 60 * 1_000_000;
 
-/// How many events a checkpoint remembers at most: 20 bytes each, 2.5 MiB when all are there, and 12 bytes each in a
-/// checkpoint that is only kept. Beyond it the horizon rises.
+/// How many events a checkpoint remembers at most: 16 bytes each, 2 MiB when all are there, and 8 bytes each in a
+/// checkpoint that is only kept; 4 more if they lie more than half an hour apart. Beyond it the horizon rises.
 pub const MOST_REMEMBERED: usize = 131_072;
 
 /// Two reads of one event may give its time more or less exactly: within this it is the same event.
@@ -112,7 +113,7 @@ impl Checkpoint {
 #[derive(Clone, Default)]
 pub struct Recent {
     keys: Vec<i32>,
-    times: Vec<i64>,
+    times: Times,
     /// A hash table of places in the above, plus one; at most half full. Nothing is ever taken out of it: it is made
     /// anew.
     index: Vec<u32>,
@@ -121,7 +122,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// A set without a hash table: two fifths smaller, and quicker to add to. It is slow to look something up in, and
+    /// A set without a hash table: half as large, and quicker to add to. It is slow to look something up in, and
     /// remembers twice what it is told twice.
     #[must_use]
     pub fn bare() -> Self {
@@ -137,13 +138,13 @@ impl Recent {
             return self.iter().any(|(other, time)| other == key && (from..=to).contains(&time));
         }
         let found =
-            |span| self.chain(key, span).any(|at| self.keys[at] == key && (from..=to).contains(&self.times[at]));
+            |span| self.chain(key, span).any(|at| self.keys[at] == key && (from..=to).contains(&self.times.at(at)));
         found(span(from)) || (span(to) != span(from) && found(span(to)))
     }
 
     /// Remembers an event.
     pub fn insert(&mut self, key: i32, created: i64) {
-        if self.chain(key, span(created)).any(|at| self.keys[at] == key && self.times[at] == created) {
+        if self.chain(key, span(created)).any(|at| self.keys[at] == key && self.times.at(at) == created) {
             return;
         }
         self.keys.push(key);
@@ -172,7 +173,7 @@ impl Recent {
 
     /// Each remembered event, as they were journaled: key and CreatedTime.
     pub fn iter(&self) -> impl Iterator<Item = (i32, i64)> {
-        self.keys.iter().copied().zip(self.times.iter().copied())
+        self.keys.iter().copied().zip(self.times.iter())
     }
 
     /// Lets another event in. Where `most` are there already, half of them go, those that were journaled first; but
@@ -183,26 +184,28 @@ impl Recent {
             return None;
         }
         let old = self.len() - most / 2;
-        let beyond = self.times[..old].iter().filter(|created| **created > newest).count();
+        let beyond = self.times.iter().take(old).filter(|created| *created > newest).count();
         let mut too_many = beyond.saturating_sub(most / 4);
         let mut horizon = i64::MIN;
         let mut kept = 0;
+        let mut times = Times::with_room(self.len());
         for at in 0..self.len() {
-            let created = self.times[at];
+            let created = self.times.at(at);
             let mut keep = at >= old;
             if !keep && created > newest {
                 keep = too_many == 0;
                 too_many = too_many.saturating_sub(1);
             }
             if keep {
-                (self.keys[kept], self.times[kept]) = (self.keys[at], created);
+                self.keys[kept] = self.keys[at];
+                times.push(created);
                 kept += 1;
             } else {
                 horizon = horizon.max(created.saturating_add(1));
             }
         }
         self.keys.truncate(kept);
-        self.times.truncate(kept);
+        self.times = times;
         self.index_anew();
         Some(horizon)
     }
@@ -221,7 +224,7 @@ impl Recent {
 
     fn enter(&mut self, at: usize) {
         let mask = self.index.len() - 1;
-        let mut slot = hash(self.keys[at], span(self.times[at])) & mask;
+        let mut slot = hash(self.keys[at], span(self.times.at(at))) & mask;
         while self.index[slot] != 0 {
             slot = (slot + 1) & mask;
         }
