@@ -12,8 +12,9 @@ use super::{
 };
 use crate::attempt::{BatchLimits, Position, Target};
 
-/// With so many bytes before the processor that is furthest, streams wait. About a page: the next one is read meanwhile.
-const AHEAD: u64 = 1024 * 1024;
+/// With so many bytes before the processor that is furthest, streams wait. Half a page or less: what is read meanwhile
+/// lies ready, and is appended before this is delivered.
+const AHEAD: u64 = 512 * 1024;
 
 /// A journal that lives in memory.
 pub struct MemoryJournal {
