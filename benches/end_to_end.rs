@@ -1,10 +1,11 @@
 //! What an event costs from vCenter's page to the function's call: how many a second, how much processor time, how much
 //! memory, how late. Run by `make bench`; each figure is a ratio within the same run where it can be.
 //!
-//! Everything that takes part is a process of its own: vCenter, router, functions, and in turn wrk and a Go program of
-//! govmomi and net/http in the router's place.
+//! Everything that takes part is a process of its own: `simulate` as the vCenter, router, functions, and in turn wrk and
+//! a Go program of govmomi and net/http in the router's place.
 //!
-//! `END_TO_END_ONLY=speed,functions` runs single parts (of `speed`, `vcenters`, `functions`, `start`, `latency`; `once` is the router alone, to profile it).
+//! `END_TO_END_ONLY=speed,functions` runs single parts (of `speed`, `vcenters`, `functions`, `start`, `latency`; `once` is the router alone, to profile it,
+//! and `once-tls` the same over TLS).
 //! `END_TO_END_SECONDS` is how long each rate is measured (default 5), `END_TO_END_ROUTER` another executable to take.
 
 mod support;
@@ -15,7 +16,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use support::{Folder, PATIENCE, Process, Result, beside, executable, get, receiver, vcenter};
+use serde_json::Value;
+use support::{Folder, PATIENCE, Process, Result, beside, executable, get, page, receiver};
 
 /// Of what wrk can post, at least.
 const SPEED_AIM: f64 = 0.45;
@@ -35,6 +37,8 @@ struct Stage {
     router: PathBuf,
     peers: PathBuf,
     folder: Folder,
+    /// A captured page with a thousand subjects.
+    page: PathBuf,
     seconds: f64,
 }
 
@@ -47,6 +51,8 @@ struct Load {
     router: f64,
     vcenters: f64,
     functions: f64,
+    /// How long a call's body is.
+    bytes: f64,
     /// The router's memory at the end, and its most.
     resident: u64,
     most: u64,
@@ -58,69 +64,92 @@ struct Load {
 #[derive(Clone, Copy)]
 struct Scene<'a> {
     vcenters: usize,
-    /// Events a second of each vCenter; none for as many as are read.
-    rate: Option<f64>,
+    /// Events a second of each vCenter, or `max`.
+    rate: &'a str,
+    tls: bool,
+    /// Whether events of a thousand subjects happen, each as often as any other, and not what happens in a data centre.
+    even: bool,
     functions: usize,
     dead: Option<&'a str>,
     /// What may wait in the journal.
     journal: &'a str,
 }
 
-const USUAL: Scene<'static> = Scene { vcenters: 1, rate: None, functions: 1, dead: None, journal: "64MiB" };
+const USUAL: Scene<'static> =
+    Scene { vcenters: 1, rate: "max", tls: false, even: false, functions: 1, dead: None, journal: "64MiB" };
+
+const TLS: Scene<'static> = Scene { tls: true, ..USUAL };
+
+/// A simulated vCenter.
+struct VCenter {
+    process: Process,
+    /// Its entry for a router's configuration.
+    entry: Value,
+    /// Where it can be asked for its subjects.
+    control: String,
+}
 
 /// The processes of a scene. The router is the first to go.
 struct Cast {
     router: Process,
-    vcenters: Vec<Process>,
+    vcenters: Vec<VCenter>,
     functions: Process,
     /// Where the functions are.
     address: String,
 }
 
-fn this_as(name: &'static str, arguments: &[String]) -> Result<(Process, String)> {
-    let mut process = Process::start(
-        name,
-        Command::new(env::current_exe()?).arg(name).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()),
-    )?;
-    let line = process.first_line()?;
-    let address = line.strip_prefix("listening on http://").ok_or("it names no address")?.to_owned();
-    Ok((process, address))
-}
-
-fn functions(scene: Scene<'_>) -> Result<(Process, String)> {
-    let dead = scene.dead.map(str::to_owned).unwrap_or_default();
-    this_as("receiver", &[scene.functions.to_string(), dead])
-}
-
-fn simulated(scene: Scene<'_>) -> Result<(Process, String)> {
-    this_as("vcenter", &scene.rate.map(|rate| rate.to_string()).into_iter().collect::<Vec<_>>())
-}
-
-/// Calls, failed calls, and the ages' median and 99th percentile since the last look.
-fn figures(functions: &str) -> Result<[u64; 4]> {
+/// Calls, failed calls, bytes, and the ages' median and 99th percentile since the last look.
+fn figures(functions: &str) -> Result<[u64; 5]> {
     let (_, body) = get(functions, "/figures")?;
     let all: Vec<u64> = body.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
     all.try_into().map_err(|_| "the functions have other figures".into())
 }
 
 impl Stage {
-    fn play(&self, scene: Scene<'_>) -> Result<Cast> {
-        let (functions, address) = functions(scene)?;
-        let mut entries = Vec::new();
-        let mut vcenters = Vec::new();
-        for number in 0..scene.vcenters {
-            let (process, address) = simulated(scene)?;
-            vcenters.push(process);
-            entries.push(format!(
-                r#"{{"type": "stream", "name": "vc{number}", "provider": "vmware_vcenter", "address": "http://{address}",
-                 "auth": {{"method": "user_password", "secret": {{"username": "user", "password": "pass"}}}}}}"#
-            ));
+    /// A vCenter: each number is another one, and always the same.
+    fn vcenter(&self, scene: Scene<'_>, number: usize) -> Result<VCenter> {
+        let mut command = Command::new(&self.router);
+        command.args(["simulate", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--log-level", "error"]);
+        command.args(["--machines", "500", "--keep", "20000", "--rate", scene.rate]);
+        command.arg(format!("--seed={}", number + 1)).arg(format!("--tls={}", scene.tls));
+        if scene.even {
+            command.arg("--replay").arg(&self.page);
         }
-        let router = self.router(&entries, &address, scene.journal)?;
-        Ok(Cast { vcenters, functions, address, router })
+        let mut process = Process::start("the vCenter", command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+        let lines = process.lines_to("stream ")?;
+        let said = |what: &str| lines.iter().find_map(|line| line.strip_prefix(what)).ok_or(format!("no {what}"));
+        let mut entry: Value = serde_json::from_str(said("stream ")?)?;
+        entry["name"] = format!("vc{number}").into();
+        let control = said("control on http://")?.trim_end_matches('/').to_owned();
+        Ok(VCenter { process, entry, control })
     }
 
-    fn router(&self, streams: &[String], functions: &str, journal: &str) -> Result<Process> {
+    /// The functions, between which the vCenter's subjects are divided.
+    fn functions(&self, scene: Scene<'_>, vcenter: &VCenter) -> Result<(Process, String)> {
+        let subjects = self.folder.0.join("subjects.json");
+        fs::write(&subjects, get(&vcenter.control, "/subjects")?.1)?;
+        let mut process = Process::start(
+            "the functions",
+            Command::new(env::current_exe()?)
+                .args(["receiver", &scene.functions.to_string()])
+                .arg(&subjects)
+                .args(scene.dead)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped()),
+        )?;
+        let line = process.lines_to("listening on ")?.pop().unwrap_or_default();
+        let address = line.strip_prefix("listening on http://").ok_or("it names no address")?.to_owned();
+        Ok((process, address))
+    }
+
+    fn play(&self, scene: Scene<'_>) -> Result<Cast> {
+        let vcenters = (0..scene.vcenters).map(|number| self.vcenter(scene, number)).collect::<Result<Vec<_>>>()?;
+        let (functions, address) = self.functions(scene, vcenters.first().ok_or("no vCenter")?)?;
+        let router = self.router(&vcenters, &address, scene.journal)?;
+        Ok(Cast { router, vcenters, functions, address })
+    }
+
+    fn router(&self, vcenters: &[VCenter], functions: &str, journal: &str) -> Result<Process> {
         // A port that is free at this moment.
         let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = self.folder.0.join("config.json");
@@ -130,7 +159,7 @@ impl Stage {
                "auth": {{"method": "basic_auth", "secret": {{"username": "admin", "password": "secret"}}}}}},
               {{"type": "journal", "provider": "memory", "options": {{"max_bytes": "{journal}"}}}},
               {{"type": "metrics", "provider": "internal", "address": "{metrics}", "auth": {{"method": "none"}}}}]"#,
-            streams.join(",")
+            vcenters.iter().map(|vcenter| vcenter.entry.to_string()).collect::<Vec<_>>().join(",")
         );
         fs::write(&config, text)?;
         Process::start(
@@ -153,13 +182,13 @@ impl Stage {
     /// Measures for so many seconds what goes on.
     fn watch(&self, cast: &Cast, seconds: f64) -> Result<Load> {
         let cpu = || -> Result<[Duration; 3]> {
-            let of_vcenters = cast.vcenters.iter().map(Process::cpu).sum::<Result<Duration>>()?;
+            let of_vcenters = cast.vcenters.iter().map(|vcenter| vcenter.process.cpu()).sum::<Result<Duration>>()?;
             Ok([cast.router.cpu()?, of_vcenters, cast.functions.cpu()?])
         };
-        let (before, [calls, ..], started) = (cpu()?, figures(&cast.address)?, Instant::now());
+        let (before, [calls, _, bytes, ..], started) = (cpu()?, figures(&cast.address)?, Instant::now());
         // Not a wait for something: what happens meanwhile is what is measured.
         thread::sleep(Duration::from_secs_f64(seconds));
-        let (after, [now, _, median, most], took) = (cpu()?, figures(&cast.address)?, started.elapsed());
+        let (after, [now, _, all, median, most], took) = (cpu()?, figures(&cast.address)?, started.elapsed());
         let events = (now - calls) as f64;
         let each = |at: usize| (after[at] - before[at]).as_secs_f64() * 1e6 / events.max(1.0);
         Ok(Load {
@@ -167,6 +196,7 @@ impl Stage {
             router: each(0),
             vcenters: each(1),
             functions: each(2),
+            bytes: (all - bytes) as f64 / events.max(1.0),
             resident: cast.router.memory("VmRSS")?,
             most: cast.router.memory("VmHWM")?,
             ages: (median, most),
@@ -176,26 +206,29 @@ impl Stage {
     /// The Go program in the router's place.
     fn go(&self) -> Result<Load> {
         let program = executable("END_TO_END_GO", self.peers.join("govmomi-route"), "run `make bench`")?;
-        let (functions, address) = functions(USUAL)?;
-        let (vcenter, from) = simulated(USUAL)?;
+        let vcenter = self.vcenter(USUAL, 0)?;
+        let (functions, address) = self.functions(USUAL, &vcenter)?;
+        let from = vcenter.entry["address"].as_str().and_then(|url| url.strip_prefix("http://")).ok_or("no address")?;
         let router = Process::start(
             "the Go program",
             Command::new(program)
-                .args(["-vcenter", &format!("http://user:pass@{from}/sdk")])
+                .args(["-vcenter", &format!("http://user:pass@{from}")])
                 .args(["-function", &format!("http://{address}/function/f0")]),
         )?;
         flow(&address)?;
         self.watch(&Cast { vcenters: vec![vcenter], functions, address, router }, self.seconds)
     }
 
-    /// What wrk can post to the functions in a second, with 64 connections.
-    fn wrk(&self) -> Result<f64> {
-        let (_functions, address) = functions(USUAL)?;
+    /// What wrk can post to the functions in a second, with 64 connections and bodies of so many bytes.
+    fn wrk(&self, bytes: f64) -> Result<f64> {
+        let vcenter = self.vcenter(USUAL, 0)?;
+        let (_functions, address) = self.functions(USUAL, &vcenter)?;
         let script = self.folder.0.join("post.lua");
+        let body: String = EVENT.chars().cycle().take(bytes as usize).collect();
         fs::write(
             &script,
             format!(
-                "wrk.method = \"POST\"\nwrk.body = [[{EVENT}]]\n\
+                "wrk.method = \"POST\"\nwrk.body = [[{body}]]\n\
                  wrk.headers[\"Content-Type\"] = \"application/cloudevents+json\"\n\
                  wrk.headers[\"X-Topic\"] = \"VmPoweredOnEvent\"\n\
                  wrk.headers[\"X-Call-Id\"] = \"08179137-b8e0-4973-b05f-8f212bf5003b\"\n\
@@ -242,10 +275,13 @@ fn tell(what: &str, load: Load) {
 }
 
 fn speed(stage: &Stage) -> Result<()> {
-    let most = stage.wrk()?;
-    println!("end to end: {:<24} {most:>7.0} requests/s", "wrk, 64 connections");
     let ours = stage.measure(USUAL)?;
     tell("the router, 64 in flight", ours);
+    let most = stage.wrk(ours.bytes)?;
+    println!(
+        "end to end: {:<24} {most:>7.0} requests/s, of {:.0} bytes as the router's",
+        "wrk, 64 connections", ours.bytes
+    );
     let ratio = ours.rate / most;
     println!(
         "end to end: {:<24} {:>6.0} %{}",
@@ -266,6 +302,7 @@ fn speed(stage: &Stage) -> Result<()> {
         "end to end: processor time of Go an event, against the router's: {ratio:.1} times{}",
         aim(ratio >= GO_AIM, "8 or more")
     );
+    tell("the router, TLS from vCenter", stage.measure(TLS)?);
     Ok(())
 }
 
@@ -285,14 +322,10 @@ fn row(stage: &Stage, name: &str, scenes: &[(&str, Scene<'_>)]) -> Result<()> {
 fn start(stage: &Stage) -> Result<()> {
     let mut all = Vec::new();
     for _ in 0..9 {
-        let (_functions, address) = functions(USUAL)?;
-        let (_vcenter, from) = simulated(USUAL)?;
-        let entry = format!(
-            r#"{{"type": "stream", "provider": "vmware_vcenter", "address": "http://{from}",
-             "auth": {{"method": "user_password", "secret": {{"username": "user", "password": "pass"}}}}}}"#
-        );
+        let vcenters = [stage.vcenter(USUAL, 0)?];
+        let (_functions, address) = stage.functions(USUAL, &vcenters[0])?;
         let started = Instant::now();
-        let _router = stage.router(&[entry], &address, USUAL.journal)?;
+        let _router = stage.router(&vcenters, &address, USUAL.journal)?;
         while figures(&address)?[0] == 0 {
             if started.elapsed() > PATIENCE {
                 return Err("no function is called".into());
@@ -314,8 +347,8 @@ fn start(stage: &Stage) -> Result<()> {
 fn latency(stage: &Stage) -> Result<()> {
     // The 99th percentile of a hundred a second needs a while.
     let seconds = if env::var_os("END_TO_END_SECONDS").is_some() { stage.seconds } else { 20.0 };
-    for rate in [100.0, 5000.0] {
-        let cast = stage.play(Scene { rate: Some(rate), ..USUAL })?;
+    for rate in ["100", "5000"] {
+        let cast = stage.play(Scene { rate, ..USUAL })?;
         flow(&cast.address)?;
         let load = stage.watch(&cast, seconds)?;
         let (median, most) = load.ages;
@@ -333,16 +366,23 @@ fn latency(stage: &Stage) -> Result<()> {
 
 fn measure() -> Result<()> {
     let beside = beside()?;
+    let folder = Folder::new("end-to-end")?;
+    let page = folder.0.join("page.xml");
+    fs::write(&page, page::page())?;
     let stage = Stage {
         router: executable("END_TO_END_ROUTER", beside.join("vmware-event-router"), "run `make bench`")?,
         peers: beside.parent().ok_or("no target folder")?.join("peers/bin"),
-        folder: Folder::new("end-to-end")?,
+        folder,
+        page,
         seconds: env::var("END_TO_END_SECONDS").map_or(Ok(5.0), |text| text.parse())?,
     };
     let only = env::var("END_TO_END_ONLY").unwrap_or_default();
     let wanted = |part: &str| only.is_empty() || only.split(',').any(|one| one == part);
     if only == "once" {
         tell("the router, 64 in flight", stage.measure(USUAL)?);
+    }
+    if only == "once-tls" {
+        tell("the router, TLS from vCenter", stage.measure(TLS)?);
     }
     if wanted("speed") {
         speed(&stage)?;
@@ -352,7 +392,7 @@ fn measure() -> Result<()> {
         row(&stage, "vCenters", &[("1 vCenter", scene(1)), ("10 vCenters", scene(10)), ("50 vCenters", scene(50))])?;
     }
     if wanted("functions") {
-        let scene = |functions| Scene { functions, ..USUAL };
+        let scene = |functions| Scene { functions, even: true, ..USUAL };
         // What the dead one is owed keeps all that came after it in the journal.
         let dead = Scene { dead: Some("f3"), journal: "4GiB", ..scene(10) };
         let scenes = [
@@ -373,23 +413,19 @@ fn measure() -> Result<()> {
     Ok(())
 }
 
-/// Plays a part for another process of this executable.
-fn part(name: &str, arguments: &[String]) -> Result<()> {
+/// Plays the functions for another process of this executable.
+fn receive(arguments: &[String]) -> Result<()> {
+    let [count, subjects, dead @ ..] = arguments else { return Err("how many functions, and of what?".into()) };
+    let subjects: Vec<String> = serde_json::from_slice(&fs::read(subjects)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if name == "vcenter" {
-        let rate = arguments.first().map(|rate| rate.parse()).transpose()?;
-        return runtime.block_on(vcenter::run(rate));
-    }
-    let subjects: Vec<_> = (0..vcenter::PAGE).map(vcenter::subject).collect();
-    let count = arguments.first().ok_or("how many functions?")?.parse()?;
-    let dead = arguments.get(1).filter(|name| !name.is_empty()).cloned();
-    tokio::task::LocalSet::new().block_on(&runtime, receiver::run(count, &subjects, dead))
+    let run = receiver::run(count.parse()?, &subjects, dead.first().cloned());
+    tokio::task::LocalSet::new().block_on(&runtime, run)
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
-        Some(name @ ("vcenter" | "receiver")) => part(name, &arguments[1..]),
+        Some("receiver") => receive(&arguments[1..]),
         _ => measure(),
     };
     match done {

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use ring::digest;
 use uuid::Uuid;
 
 /// The prefix of the `type` attribute of every event that the router makes.
@@ -26,7 +27,10 @@ struct Span {
 
 /// One CloudEvent in structured JSON, and what the router needs to know of it.
 #[derive(Clone)]
-pub struct Event {
+pub struct Event(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     bytes: Bytes,
     stream: Arc<str>,
     json: u32,
@@ -41,78 +45,101 @@ pub struct Event {
 }
 
 impl Event {
-    fn text(&self, span: Span) -> &str {
+    fn part(&self, span: Span) -> &[u8] {
         let start = span.start as usize;
+        &self.0.bytes[start..start + span.len as usize]
+    }
+
+    fn text(&self, span: Span) -> &str {
         // Every span is written by `PageBuilder` around whole strings.
-        std::str::from_utf8(&self.bytes[start..start + span.len as usize]).unwrap_or_default()
+        std::str::from_utf8(self.part(span)).unwrap_or_default()
     }
 
     /// The whole CloudEvent in structured JSON, as receivers get it.
     #[must_use]
     pub fn json(&self) -> Bytes {
-        self.bytes.slice(..self.json as usize)
+        self.0.bytes.slice(..self.0.json as usize)
     }
 
     /// The `data` attribute alone: one JSON value.
     #[must_use]
     pub fn data(&self) -> Bytes {
-        let start = self.data.start as usize;
-        self.bytes.slice(start..start + self.data.len as usize)
+        let data = self.0.data;
+        let start = data.start as usize;
+        self.0.bytes.slice(start..start + data.len as usize)
     }
 
     /// The CloudEvents `id`.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.text(self.id)
+        self.text(self.0.id)
+    }
+
+    /// The same as bytes.
+    #[must_use]
+    pub fn id_bytes(&self) -> &[u8] {
+        self.part(self.0.id)
     }
 
     /// The CloudEvents `type`.
     #[must_use]
     pub fn kind(&self) -> &str {
-        self.text(self.kind)
+        self.text(self.0.kind)
     }
 
     /// The CloudEvents `subject`: what functions subscribe to. Empty if the event has none.
     #[must_use]
     pub fn subject(&self) -> &str {
-        self.text(self.subject)
+        self.text(self.0.subject)
+    }
+
+    /// The same as bytes: what is only compared need not be looked through as text again.
+    #[must_use]
+    pub fn subject_bytes(&self) -> &[u8] {
+        self.part(self.0.subject)
     }
 
     /// The CloudEvents `time`, RFC 3339. Empty if the event has none.
     #[must_use]
     pub fn time(&self) -> &str {
-        self.text(self.time)
+        self.text(self.0.time)
     }
 
     /// The configured stream that read this event.
     #[must_use]
     pub fn stream(&self) -> &Arc<str> {
-        &self.stream
+        &self.0.stream
     }
 
     /// The entity whose events stay in order, such as `VirtualMachine:vm-56`;
     /// empty for an event without one, which is unordered.
     #[must_use]
     pub fn entity(&self) -> &str {
-        self.text(self.entity)
+        self.text(self.0.entity)
+    }
+
+    /// The same as bytes.
+    #[must_use]
+    pub fn entity_bytes(&self) -> &[u8] {
+        self.part(self.0.entity)
     }
 
     /// vCenter's event key, where it could be read.
     #[must_use]
     pub fn key(&self) -> Option<i32> {
-        self.key
+        self.0.key
     }
 
     /// CreatedTime in microseconds since 1970, where it could be read.
     #[must_use]
     pub fn created(&self) -> Option<i64> {
-        self.created
+        self.0.created
     }
 
     /// What the event occupies in memory and counts against the journal's bound, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.bytes.len() + size_of::<Self>()
+        self.0.bytes.len() + size_of::<Parts>()
     }
 }
 
@@ -122,7 +149,7 @@ impl fmt::Debug for Event {
             .field("id", &self.id())
             .field("subject", &self.subject())
             .field("time", &self.time())
-            .field("stream", &self.stream)
+            .field("stream", self.stream())
             .finish_non_exhaustive()
     }
 }
@@ -160,7 +187,7 @@ pub struct PageBuilder {
     after_data: Vec<u8>,
     buffer: BytesMut,
     /// Events in the buffer, each with where it begins.
-    open: Vec<(usize, Event)>,
+    open: Vec<(usize, Parts)>,
     events: Vec<Event>,
 }
 
@@ -187,10 +214,12 @@ impl PageBuilder {
     pub fn push(&mut self, attributes: &Attributes<'_>, data: &[u8]) {
         let strings = attributes.id.len() + attributes.subject.len() + attributes.entity.len();
         let room = data.len() + 3 * strings + self.after_id.len() + self.after_data.len() + 192;
-        if self.buffer.len() + room > BUFFER {
+        let full = !self.open.is_empty() && self.buffer.len() + room > BUFFER;
+        if full {
             self.cut();
         }
-        self.buffer.reserve(room);
+        // Where one buffer was filled, the next one most likely is.
+        self.buffer.reserve(if full { room.max(BUFFER) } else { room });
         let start = self.buffer.len();
         let mut tail: [Option<&str>; 4] = [None; 4];
 
@@ -232,7 +261,7 @@ impl PageBuilder {
         let entity = span(self.buffer.len() - start, attributes.entity.len());
         self.buffer.extend_from_slice(attributes.entity.as_bytes());
 
-        let event = Event {
+        let parts = Parts {
             bytes: Bytes::new(),
             stream: Arc::clone(&self.stream),
             json: narrow(json),
@@ -245,7 +274,7 @@ impl PageBuilder {
             key: attributes.key,
             created: attributes.created,
         };
-        self.open.push((start, event));
+        self.open.push((start, parts));
     }
 
     /// How many events have been added.
@@ -271,10 +300,10 @@ impl PageBuilder {
         let buffer = std::mem::take(&mut self.buffer).freeze();
         let mut end = buffer.len();
         let before = self.events.len();
-        for (start, mut event) in self.open.drain(..).rev() {
-            event.bytes = buffer.slice(start..end);
+        for (start, mut parts) in self.open.drain(..).rev() {
+            parts.bytes = buffer.slice(start..end);
             end = start;
-            self.events.push(event);
+            self.events.push(Event(Arc::new(parts)));
         }
         self.events[before..].reverse();
     }
@@ -293,13 +322,24 @@ pub fn event_id(instance: Uuid, key: i32, created_micros: i64) -> Uuid {
     }
     let millis = digits.format(created_micros.div_euclid(1000)).as_bytes();
     name[len..len + millis.len()].copy_from_slice(millis);
-    Uuid::new_v5(&instance, &name[..len + millis.len()])
+    named(instance, &name[..len + millis.len()])
 }
 
 /// The id of an event whose key or time cannot be read: of its raw XML.
 #[must_use]
 pub fn raw_event_id(instance: Uuid, raw: &[u8]) -> Uuid {
-    Uuid::new_v5(&instance, raw)
+    named(instance, raw)
+}
+
+/// The name-based UUID (version 5), as `Uuid::new_v5` makes it. Every event has one, and ring knows the processor's own
+/// instructions for the digest.
+fn named(namespace: Uuid, name: &[u8]) -> Uuid {
+    let mut digest = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    digest.update(namespace.as_bytes());
+    digest.update(name);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.finish().as_ref()[..16]);
+    uuid::Builder::from_sha1_bytes(bytes).into_uuid()
 }
 
 fn span(start: usize, len: usize) -> Span {
@@ -312,7 +352,8 @@ fn narrow(len: usize) -> u32 {
 }
 
 fn needs_escape(text: &str) -> bool {
-    text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\')
+    // Without a branch for each byte, so that many are looked at together.
+    text.bytes().fold(false, |found, b| found | (b < 0x20) | (b == b'"') | (b == b'\\'))
 }
 
 /// Writes `text` as a JSON string.
@@ -411,5 +452,9 @@ mod tests {
         assert_eq!(id, Uuid::new_v5(&instance, b"-7/1581456594905"));
         assert_ne!(id, event_id(instance, -7, 1_581_456_594_906_253));
         assert_eq!(event_id(instance, i32::MIN, i64::MIN).get_version_num(), 5);
+        for length in 0..200 {
+            let raw = vec![b'x'; length];
+            assert_eq!(raw_event_id(instance, &raw), Uuid::new_v5(&instance, &raw));
+        }
     }
 }

@@ -6,6 +6,7 @@ mod error;
 mod line;
 mod tls;
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -61,8 +62,11 @@ impl Client {
     /// # Errors
     /// No answer, or none within the limits.
     pub async fn send(&self, request: Request<Full<Bytes>>, limits: Limits) -> Result<Response<Bytes>, HttpError> {
-        let call = async { self.begin(request).await?.read(limits.body).await };
-        tokio::time::timeout(limits.timeout, call).await.unwrap_or_else(|_| Err(HttpError::too_late(limits.timeout)))
+        // What is pinned is not copied from hand to hand.
+        let mut call = pin!(async { self.begin(request).await?.read(limits.body).await });
+        tokio::time::timeout(limits.timeout, call.as_mut())
+            .await
+            .unwrap_or_else(|_| Err(HttpError::too_late(limits.timeout)))
     }
 
     /// Sends a request whose answer is its status: once that is there, a body that is
@@ -76,7 +80,8 @@ impl Client {
         limits: Limits,
     ) -> Result<Response<Bytes>, HttpError> {
         let deadline = tokio::time::Instant::now() + limits.timeout;
-        let begun = tokio::time::timeout_at(deadline, self.begin(request)).await;
+        let mut begin = pin!(self.begin(request));
+        let begun = tokio::time::timeout_at(deadline, begin.as_mut()).await;
         let mut answer = begun.unwrap_or_else(|_| Err(HttpError::too_late(limits.timeout)))?;
         let mut first = Bytes::new();
         let mut more = BytesMut::new();

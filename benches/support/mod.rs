@@ -3,8 +3,8 @@
 // Each bench uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
+pub mod page;
 pub mod receiver;
-pub mod vcenter;
 
 use std::error::Error;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -33,15 +33,22 @@ impl Process {
 
     /// The first line that it prints; the rest is read and forgotten.
     pub fn first_line(&mut self) -> Result<String> {
-        let output = self.child.stdout.take().ok_or("its output is not piped")?;
-        let mut output = BufReader::new(output);
-        let mut line = String::new();
-        output.read_line(&mut line)?;
-        if line.is_empty() {
-            return Err(format!("{} ended before it said where it listens", self.name).into());
+        Ok(self.lines_to("")?.remove(0))
+    }
+
+    /// What it prints up to the line that begins so; the rest is read and forgotten.
+    pub fn lines_to(&mut self, last: &str) -> Result<Vec<String>> {
+        let mut output = BufReader::new(self.child.stdout.take().ok_or("its output is not piped")?);
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line: &String| !line.starts_with(last)) {
+            let mut line = String::new();
+            if output.read_line(&mut line)? == 0 {
+                return Err(format!("{} ended before it said \"{last}\"", self.name).into());
+            }
+            lines.push(line.trim_end().to_owned());
         }
         thread::spawn(move || io::copy(&mut output, &mut io::sink()));
-        Ok(line.trim_end().to_owned())
+        Ok(lines)
     }
 
     /// One field of `/proc/PID/status`, in bytes.

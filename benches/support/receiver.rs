@@ -26,6 +26,7 @@ pub struct Receiver {
     dead: Option<String>,
     calls: Cell<u64>,
     failures: Cell<u64>,
+    bytes: Cell<u64>,
     ages: RefCell<Vec<u64>>,
     time: Finder<'static>,
 }
@@ -55,8 +56,9 @@ impl Receiver {
             let mut body = request.into_body();
             let mut first = true;
             while let Some(Ok(frame)) = body.frame().await {
-                if let Ok(data) = frame.into_data()
-                    && std::mem::replace(&mut first, false)
+                let Ok(data) = frame.into_data() else { continue };
+                self.bytes.set(self.bytes.get() + data.len() as u64);
+                if std::mem::replace(&mut first, false)
                     && let Some(age) = age(&data, &self.time)
                 {
                     self.ages.borrow_mut()[bucket(age)] += 1;
@@ -67,12 +69,13 @@ impl Receiver {
         }
         match path {
             "/system/functions" => *response.body_mut() = Full::new(Bytes::from(self.functions.clone())),
-            // Calls, failed calls, median and 99th percentile of the ages since the last look, in microseconds.
+            // Calls, failed calls, bytes, median and 99th percentile of the ages since the last look, in microseconds.
             "/figures" => {
                 let mut ages = self.ages.borrow_mut();
                 let (median, most) = (quantile(&ages, 0.5), quantile(&ages, 0.99));
                 ages.fill(0);
-                let text = format!("{} {} {median} {most}", self.calls.get(), self.failures.get());
+                let (calls, failures, bytes) = (self.calls.get(), self.failures.get(), self.bytes.get());
+                let text = format!("{calls} {failures} {bytes} {median} {most}");
                 *response.body_mut() = Full::new(Bytes::from(text));
             }
             _ => *response.status_mut() = StatusCode::NOT_FOUND,
@@ -107,6 +110,7 @@ pub async fn run(count: usize, subjects: &[String], dead: Option<String>) -> Res
         dead,
         calls: Cell::default(),
         failures: Cell::default(),
+        bytes: Cell::default(),
         ages: RefCell::new(vec![0; BUCKETS]),
         time: Finder::new(b"\"time\":\""),
     });

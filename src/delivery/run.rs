@@ -29,8 +29,10 @@ use crate::telemetry::ProcessorStatus;
 /// Entries read from the journal at once.
 const CHUNK: BatchLimits = BatchLimits { events: 512, bytes: 1024 * 1024 };
 
-/// The place is committed after this many events or this long, whichever is first.
+/// The place is committed after this many events, when the front has passed this much, or after this long, whichever is
+/// first. Streams wait for what the front passes: many events may be settled before it moves, and then it moves far.
 const COMMIT_EVENTS: usize = 256;
+const COMMIT_BYTES: usize = 256 * 1024;
 const COMMIT_AFTER: Duration = Duration::from_millis(100);
 
 /// How often what may change unseen is looked at: the map of a processor with open events.
@@ -47,7 +49,7 @@ const SETTLES: usize = 1024;
 
 /// What has been going on and ended.
 enum Done {
-    Attempt { track: usize, positions: Vec<Position>, outcomes: Vec<Outcome>, began: Instant },
+    Attempt { track: usize, batch: Vec<Attempted>, outcomes: Vec<Outcome>, began: Instant },
     Kept { track: usize, position: Position },
     NotKept,
 }
@@ -172,7 +174,10 @@ impl Delivery {
             self.fill_front().await?;
             self.fill_lanes().await?;
             self.dispatch();
-            if self.uncommitted >= COMMIT_EVENTS || self.commit_at.is_some_and(|at| at <= Instant::now()) {
+            if self.uncommitted >= COMMIT_EVENTS
+                || self.window.passed() >= COMMIT_BYTES
+                || self.commit_at.is_some_and(|at| at <= Instant::now())
+            {
                 self.commit().await?;
             }
             self.wait(stop).await?;
@@ -288,11 +293,10 @@ impl Delivery {
         };
         let limits =
             if probing { BatchLimits { events: 1, ..self.processor.limits() } } else { self.processor.limits() };
-        let mut positions = Vec::with_capacity(limits.events.min(track.owed()));
-        let mut batch = Vec::with_capacity(positions.capacity());
+        let mut batch = Vec::with_capacity(limits.events.min(track.owed()));
         let mut bytes = 0;
         let mut again = 0;
-        while positions.len() < limits.events {
+        while batch.len() < limits.events {
             let position = match track.next_ready(now, probing) {
                 None => break,
                 Some(Err((position, then))) => {
@@ -312,7 +316,6 @@ impl Delivery {
             item.first_attempt.get_or_insert(now);
             item.early = None;
             item.stage = Stage::InFlight;
-            positions.push(position);
             batch.push(Attempted { event: item.event.clone(), position, attempt: item.attempts + 1 });
         }
         if batch.is_empty() {
@@ -328,7 +331,7 @@ impl Delivery {
         let target = track.target.clone();
         self.pending.push(Box::pin(async move {
             let outcomes = processor.attempt(&target, &batch).await;
-            Done::Attempt { track: at, positions, outcomes, began: now }
+            Done::Attempt { track: at, batch, outcomes, began: now }
         }));
         true
     }
@@ -422,6 +425,7 @@ impl Delivery {
     async fn commit(&mut self) -> Result<(), JournalError> {
         self.commit_at = None;
         self.uncommitted = 0;
+        self.window.committed();
         self.cursor.record(&self.settlements);
         self.settlements.clear();
         self.forget_history();

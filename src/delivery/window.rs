@@ -22,11 +22,13 @@ pub(super) struct Window {
     open: VecDeque<Open>,
     bytes: usize,
     read: Position,
+    /// Bytes of the entries that the front has passed since it was asked last.
+    passed: usize,
 }
 
 impl Window {
     pub(super) fn new(front: Position) -> Self {
-        Self { open: VecDeque::new(), bytes: 0, read: front }
+        Self { read: front, ..Self::default() }
     }
 
     /// Everything at or below is settled, or owed by a lane.
@@ -65,6 +67,8 @@ impl Window {
         if targets > 0 || !self.open.is_empty() {
             self.open.push_back(Open { position, targets, bytes, read_at });
             self.bytes += bytes;
+        } else {
+            self.passed += bytes;
         }
     }
 
@@ -76,8 +80,19 @@ impl Window {
         }
         while let Some(Open { targets: 0, bytes, .. }) = self.open.front() {
             self.bytes -= bytes;
+            self.passed += bytes;
             self.open.pop_front();
         }
+    }
+
+    /// Bytes of the entries that the front has passed since [`Window::committed`].
+    pub(super) fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// Where the front is has become durable.
+    pub(super) fn committed(&mut self) {
+        self.passed = 0;
     }
 }
 
@@ -117,13 +132,14 @@ mod tests {
         window.push(Position(14), 2, 5, now);
         window.push(Position(15), 0, 5, now);
         window.push(Position(16), 1, 5, now);
-        assert_eq!((window.front(), window.bytes()), (Position(13), 15));
+        assert_eq!((window.front(), window.bytes(), window.passed()), (Position(13), 15, 1));
         window.settle(Position(16));
         window.settle(Position(14));
         assert_eq!(window.front(), Position(13), "one of its two targets is still open");
         window.settle(Position(14));
-        assert_eq!((window.front(), window.bytes(), window.len()), (Position(16), 0, 0));
+        assert_eq!((window.front(), window.bytes(), window.len(), window.passed()), (Position(16), 0, 0, 16));
+        window.committed();
         window.settle(Position(14));
-        assert_eq!(window.front(), Position(16));
+        assert_eq!((window.front(), window.passed()), (Position(16), 0));
     }
 }

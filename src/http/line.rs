@@ -15,7 +15,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, response, uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::proxy::matcher::Matcher;
 use tower_service::Service as _;
@@ -26,6 +26,9 @@ use super::{HttpError, HttpErrorKind};
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(50);
 
+/// What is read or written at once, and as long as an answer's headers may be.
+const BUFFER: usize = 64 * 1024;
+
 /// A connection to one server.
 pub(super) struct Line {
     sender: SendRequest<Full<Bytes>>,
@@ -33,6 +36,8 @@ pub(super) struct Line {
     connection: Option<Connection<MaybeHttpsStream<Stream>, Full<Bytes>>>,
     /// Since when nobody has used it.
     unused: Instant,
+    /// How long the body was that was read last.
+    length: usize,
 }
 
 impl Line {
@@ -70,6 +75,8 @@ impl Line {
 pub(super) struct Answer<'a> {
     pub(super) head: response::Parts,
     body: Incoming,
+    /// Its end has come. A body in chunks does not tell by itself.
+    ended: bool,
     line: Box<Line>,
     lines: &'a Lines,
     server: usize,
@@ -78,14 +85,17 @@ pub(super) struct Answer<'a> {
 impl Answer<'_> {
     /// Whether all of the body has been read.
     pub(super) fn is_read(&self) -> bool {
-        self.body.is_end_stream()
+        self.ended || self.body.is_end_stream()
     }
 
     /// The next part of the body; none at its end.
     pub(super) async fn part(&mut self) -> Result<Option<Bytes>, HttpError> {
         loop {
             match self.line.drive(self.body.frame()).await {
-                None => return Ok(None),
+                None => {
+                    self.ended = true;
+                    return Ok(None);
+                }
                 Some(Err(error)) => return Err(HttpError::classify(&error)),
                 Some(Ok(frame)) => {
                     // Trailers tell us nothing.
@@ -99,26 +109,37 @@ impl Answer<'_> {
 
     /// The whole body.
     pub(super) async fn read(mut self, most: usize) -> Result<Response<Bytes>, HttpError> {
+        let mut first = Bytes::new();
         let mut whole = BytesMut::new();
         while !self.is_read()
             && let Some(part) = self.part().await?
         {
-            if whole.len() + part.len() > most {
+            if first.len() + whole.len() + part.len() > most {
                 return Err(HttpError::new(HttpErrorKind::TooLarge, format!("the answer exceeds {most} bytes")));
             }
+            if first.is_empty() && whole.is_empty() {
+                // What comes in one part need not be copied.
+                first = part;
+                continue;
+            }
             if whole.is_empty() {
-                // What it says of its length spares us copying.
+                // What it says of its length spares us copying, and if it does not say, what came here before: pages of
+                // events are of about one length.
                 let rest = usize::try_from(self.body.size_hint().lower()).unwrap_or(most);
-                whole.reserve(part.len() + rest.min(most - part.len()));
+                let expected = (first.len() + part.len() + rest).max(self.line.length + self.line.length / 16);
+                whole.reserve(expected.min(most));
+                whole.extend_from_slice(&std::mem::take(&mut first));
             }
             whole.extend_from_slice(&part);
         }
-        Ok(self.done(whole.freeze()))
+        self.line.length = first.len() + whole.len();
+        let body = if whole.is_empty() { first } else { whole.freeze() };
+        Ok(self.done(body))
     }
 
     /// Enough has been read. The connection is kept if that was all.
     pub(super) fn done(self, body: Bytes) -> Response<Bytes> {
-        if self.body.is_end_stream() {
+        if self.is_read() {
             self.lines.put_back(self.server, self.line);
         }
         Response::from_parts(self.head, body)
@@ -209,8 +230,13 @@ impl Lines {
     async fn connect(&self, scheme: &Scheme, authority: &Authority) -> Result<Box<Line>, HttpError> {
         let to = root(scheme, authority)?;
         let stream = self.connector.clone().call(to).await.map_err(|error| HttpError::classify(&*error))?;
-        let (sender, connection) = handshake(stream).await.map_err(|error| HttpError::classify(&error))?;
-        Ok(Box::new(Line { sender, connection: Some(connection), unused: Instant::now() }))
+        let (sender, connection) = Builder::new()
+            .writev(false)
+            .max_buf_size(BUFFER)
+            .handshake(stream)
+            .await
+            .map_err(|error| HttpError::classify(&error))?;
+        Ok(Box::new(Line { sender, connection: Some(connection), unused: Instant::now(), length: 0 }))
     }
 
     /// Sends a request, on a connection that is there or a new one.
@@ -236,7 +262,8 @@ impl Lines {
             let used_before = unused.is_some();
             let mut line = match unused {
                 Some(line) => line,
-                None => self.connect(&scheme, &authority).await?,
+                // Rare, and larger than all the rest of a call.
+                None => Box::pin(self.connect(&scheme, &authority)).await?,
             };
             let sent = line.sender.try_send_request(request);
             match line.drive(sent).await {
@@ -248,7 +275,7 @@ impl Lines {
                     {
                         return Err(connect::refused(&proxy, connect::WANTS_PASSWORD));
                     }
-                    return Ok(Answer { head, body, line, lines: self, server });
+                    return Ok(Answer { head, body, ended: false, line, lines: self, server });
                 }
                 Err(mut error) => match error.take_message() {
                     // The server had closed it meanwhile: nothing has been sent.

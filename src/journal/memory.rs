@@ -12,8 +12,9 @@ use super::{
 };
 use crate::attempt::{BatchLimits, Position, Target};
 
-/// With so many bytes before the processor that is furthest, streams wait. About a page: the next one is read meanwhile.
-const AHEAD: u64 = 1024 * 1024;
+/// With so many bytes before the processor that is furthest, streams wait. Half a page or less: what is read meanwhile
+/// lies ready, and is appended before this is delivered.
+const AHEAD: u64 = 512 * 1024;
 
 /// A journal that lives in memory.
 pub struct MemoryJournal {
@@ -155,7 +156,7 @@ impl Journal for MemoryJournal {
         }
         if let Some(delta) = &batch.checkpoint {
             let checkpoint =
-                state.checkpoints.entry(Arc::clone(&batch.stream)).or_insert_with(|| Checkpoint::begin(delta));
+                state.checkpoints.entry(Arc::clone(&batch.stream)).or_insert_with(|| Checkpoint::bare(delta));
             checkpoint.apply(delta, &batch.events);
         }
         let now = SystemTime::now();
@@ -206,7 +207,7 @@ impl Journal for MemoryJournal {
     }
 
     async fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError> {
-        Ok(self.shared.lock().checkpoints.get(stream).cloned())
+        Ok(self.shared.lock().checkpoints.get(stream).map(Checkpoint::opened))
     }
 
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {

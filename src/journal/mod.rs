@@ -9,6 +9,7 @@ pub mod config;
 pub mod memory;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::sync::Arc;
 use std::time::SystemTime;

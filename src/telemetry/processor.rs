@@ -102,7 +102,7 @@ pub struct SubjectCounts {
 struct Now {
     state: ProcessorState,
     presence: Presence,
-    subjects: HashMap<Box<str>, SubjectCounts>,
+    subjects: HashMap<Box<[u8]>, SubjectCounts>,
     targets: HashMap<Target, Arc<TargetStatus>>,
 }
 
@@ -236,15 +236,16 @@ impl ProcessorStatus {
     /// How often events of each subject were delivered and given up.
     #[must_use]
     pub fn subjects(&self) -> BTreeMap<Box<str>, SubjectCounts> {
-        lock(&self.now).subjects.iter().map(|(subject, counts)| (subject.clone(), *counts)).collect()
+        let text = |subject: &[u8]| String::from_utf8_lossy(subject).into();
+        lock(&self.now).subjects.iter().map(|(subject, counts)| (text(subject), *counts)).collect()
     }
 
-    fn count(&self, subject: &str, add: SubjectCounts) {
+    fn count(&self, subject: &[u8], add: SubjectCounts) {
         let mut now = lock(&self.now);
         let full = now.subjects.len() >= MOST_SUBJECTS;
         let counts = match now.subjects.get_mut(subject) {
             Some(counts) => counts,
-            None => now.subjects.entry(if full { "(others)" } else { subject }.into()).or_default(),
+            None => now.subjects.entry(if full { b"(others)" } else { subject }.into()).or_default(),
         };
         counts.success += add.success;
         counts.failure += add.failure;
@@ -253,7 +254,7 @@ impl ProcessorStatus {
     /// The target has the event.
     pub fn delivered(&self, target: &TargetStatus, event: &Event, attempts: u32, status: Option<u16>, took: Duration) {
         target.successes.inc();
-        self.count(event.subject(), SubjectCounts { success: 1, failure: 0 });
+        self.count(event.subject_bytes(), SubjectCounts { success: 1, failure: 0 });
         debug!(
             processor = self.name,
             target = %target.target,
@@ -269,7 +270,7 @@ impl ProcessorStatus {
     /// The event is given up at this target. `kept` says where it is, if it is kept.
     pub fn given_up(&self, target: &TargetStatus, event: &Event, attempts: u32, why: &Reason, kept: Option<&str>) {
         target.failures.inc();
-        self.count(event.subject(), SubjectCounts { success: 0, failure: 1 });
+        self.count(event.subject_bytes(), SubjectCounts { success: 0, failure: 1 });
         error!(
             processor = self.name,
             target = %target.target,

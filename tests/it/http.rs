@@ -196,6 +196,32 @@ async fn a_connection_is_used_again() {
 }
 
 #[tokio::test]
+async fn a_connection_is_used_again_after_an_answer_in_chunks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        // Whoever comes with another connection finds nobody.
+        let (mut stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        loop {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+            stream.write_all(b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n").await.unwrap();
+        }
+    });
+    let client = Client::new(TlsOptions::default());
+    for _ in 0..3 {
+        assert_eq!(get(&client, &url, LIMITS).await.unwrap().body(), "abc");
+        let request = Request::get(&url).body(Full::default()).unwrap();
+        assert_eq!(client.send_for_status(request, LIMITS).await.unwrap().body(), "abc");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_is_bounded() {
     let server = WebServer::start(None).await;
     let client = Client::new(TlsOptions::default());

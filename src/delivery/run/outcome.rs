@@ -5,13 +5,13 @@ use super::*;
 impl Delivery {
     pub(super) fn done(&mut self, done: Done) {
         match done {
-            Done::Attempt { track: at, positions, outcomes, began } => {
+            Done::Attempt { track: at, batch, outcomes, began } => {
                 let now = Instant::now();
                 let track = &mut self.tracks[at];
                 track.in_flight -= 1;
                 self.in_flight -= 1;
                 track.status.attempt_ended(now - began);
-                for (position, outcome) in positions.into_iter().zip(outcomes) {
+                for (Attempted { position, .. }, outcome) in batch.into_iter().zip(outcomes) {
                     self.outcome(at, position, outcome, Some(began), now);
                     self.overtaken(at, position);
                 }

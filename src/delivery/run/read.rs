@@ -201,9 +201,9 @@ impl Delivery {
         match self.options.ordering {
             Ordering::None => None,
             Ordering::Strict => Some(0),
-            Ordering::Entity if event.entity().is_empty() => None,
+            Ordering::Entity if event.entity_bytes().is_empty() => None,
             // Two entities with one hash only wait for each other.
-            Ordering::Entity => Some(self.hasher.hash_one((event.stream(), event.entity()))),
+            Ordering::Entity => Some(self.hasher.hash_one((event.stream(), event.entity_bytes()))),
         }
     }
 

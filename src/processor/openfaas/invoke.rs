@@ -1,5 +1,6 @@
 //! One attempt at one function, and what its answer means.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -99,16 +100,40 @@ fn http_date(text: &str) -> Option<Timestamp> {
 }
 
 /// A header's value that shares the event's bytes where it can; none for what no header can hold.
-fn shared(json: &Bytes, text: &str) -> Option<HeaderValue> {
+fn shared(json: &Bytes, text: &[u8]) -> Option<HeaderValue> {
     if text.is_empty() {
         return None;
     }
     let inside = json.as_ptr_range();
-    let of_text = text.as_bytes().as_ptr_range();
+    let of_text = text.as_ptr_range();
     if inside.start <= of_text.start && of_text.end <= inside.end {
-        HeaderValue::from_maybe_shared(json.slice_ref(text.as_bytes())).ok()
+        HeaderValue::from_maybe_shared(json.slice_ref(text)).ok()
     } else {
-        HeaderValue::from_str(text).ok()
+        HeaderValue::from_bytes(text).ok()
+    }
+}
+
+/// Header maps that are used again: each call takes one and its answer brings one, of more than a kilobyte.
+#[derive(Default)]
+pub(super) struct Spare(Mutex<Vec<HeaderMap>>);
+
+impl Spare {
+    /// As many are kept.
+    const MOST: usize = 64;
+    /// As much room as a call's headers need. What an answer has made larger is not kept.
+    const ROOM: usize = 12;
+
+    fn take(&self) -> HeaderMap {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| HeaderMap::with_capacity(Self::ROOM))
+    }
+
+    fn put(&self, mut headers: HeaderMap) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if headers.capacity() == Self::ROOM && spare.len() < Self::MOST {
+            headers.clear();
+            spare.push(headers);
+        }
     }
 }
 
@@ -126,23 +151,23 @@ impl OpenFaas {
                 return Outcome::Busy { after: None, why: Reason { status: None, text: error.to_string() } };
             }
         };
-        let answer = Answer {
-            status: response.status(),
-            headers: response.headers(),
-            body: response.body(),
-            queued: self.config.asynchronous,
-        };
+        let (head, body) = response.into_parts();
+        let answer =
+            Answer { status: head.status, headers: &head.headers, body: &body, queued: self.config.asynchronous };
         if answer.status == StatusCode::ACCEPTED && self.calls_back() {
             return Outcome::Accepted { within: self.config.callback_timeout };
         }
-        self.meaning(target, answer).await
+        let outcome = self.meaning(target, answer).await;
+        self.spare.put(head.headers);
+        outcome
     }
 
     /// What an answer means.
     pub(super) async fn meaning(&self, target: &Target, answer: Answer<'_>) -> Outcome {
         match answer.outcome() {
             Some(outcome) => outcome,
-            None => self.not_found(target, answer).await,
+            // Rare, and larger than all the rest of an attempt.
+            None => Box::pin(self.not_found(target, answer)).await,
         }
     }
 
@@ -177,7 +202,7 @@ impl OpenFaas {
         // What an earlier version of the map knew may still be owed something.
         let uri = known.or_else(|| self.map.urls.of(target.as_str()))?;
         let json = delivery.event.json();
-        let mut headers = HeaderMap::with_capacity(8);
+        let mut headers = self.spare.take();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(CLOUDEVENTS_JSON));
         headers.insert(CONNECTOR, OURSELVES);
         headers.insert(USER_AGENT, AGENT);
@@ -201,10 +226,10 @@ impl OpenFaas {
     }
 
     fn tell(&self, headers: &mut HeaderMap, json: &Bytes, event: &Event) {
-        if let Some(subject) = shared(json, event.subject()) {
+        if let Some(subject) = shared(json, event.subject_bytes()) {
             headers.insert(TOPIC, subject);
         }
-        if let Some(id) = shared(json, event.id()) {
+        if let Some(id) = shared(json, event.id_bytes()) {
             headers.insert(CALL_ID, id);
         }
     }
@@ -292,7 +317,7 @@ mod tests {
     fn headers_share_the_event_s_bytes() {
         let event = event("VmPoweredOnEvent", "id");
         let json = event.json();
-        let value = shared(&json, event.subject()).unwrap();
+        let value = shared(&json, event.subject_bytes()).unwrap();
         assert_eq!(value, "VmPoweredOnEvent");
         assert!(json.as_ptr_range().contains(&value.as_bytes().as_ptr()));
     }
@@ -303,7 +328,7 @@ mod tests {
             for text in [subject, more] {
                 let event = event(&text, &text);
                 let legal = !text.is_empty() && text.bytes().all(|b| b == b'\t' || (b >= 0x20 && b != 0x7f));
-                let value = shared(&event.json(), event.subject());
+                let value = shared(&event.json(), event.subject_bytes());
                 prop_assert_eq!(value.is_some(), legal);
                 if let Some(value) = value {
                     prop_assert_eq!(value.as_bytes(), text.as_bytes());

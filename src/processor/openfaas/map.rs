@@ -27,7 +27,7 @@ const MOST_TOLD: usize = 20;
 /// One version of the map.
 #[derive(Debug)]
 pub(super) struct Map {
-    by_subject: HashMap<Box<str>, Targets>,
+    by_subject: HashMap<Box<[u8]>, Targets>,
     /// Every function that is there, with the URL that calls it.
     functions: HashMap<Target, Uri>,
     nobody: Targets,
@@ -49,7 +49,7 @@ impl Map {
 
 impl Routes for Map {
     fn route(&self, event: &Event) -> Targets {
-        Arc::clone(self.by_subject.get(event.subject()).unwrap_or(&self.nobody))
+        Arc::clone(self.by_subject.get(event.subject_bytes()).unwrap_or(&self.nobody))
     }
 
     fn has(&self, target: &Target) -> bool {
@@ -157,7 +157,8 @@ impl Ledger {
             }
             functions.insert(target, uri);
         }
-        let by_subject = targets.into_iter().map(|(subject, targets)| (subject.into(), targets.into())).collect();
+        let by_subject =
+            targets.into_iter().map(|(subject, targets)| (subject.as_bytes().into(), targets.into())).collect();
         Map { by_subject, functions, nobody: Targets::from([]), certain: self.certain }
     }
 }
@@ -296,7 +297,9 @@ mod tests {
         let mut all: Vec<_> = map
             .by_subject
             .iter()
-            .map(|(subject, targets)| (subject.to_string(), targets.iter().map(ToString::to_string).collect()))
+            .map(|(subject, targets)| {
+                (String::from_utf8_lossy(subject).into_owned(), targets.iter().map(ToString::to_string).collect())
+            })
             .collect();
         all.sort();
         all

@@ -65,6 +65,7 @@ pub struct OpenFaas {
     callbacks: Option<CallbackSigner>,
     timing: Timing,
     map: map::FunctionMap,
+    spare: invoke::Spare,
 }
 
 impl OpenFaas {
@@ -86,7 +87,7 @@ impl OpenFaas {
         let gateway = lookup::Gateway::new(Arc::clone(&client), &config, timing.lookup);
         let urls = map::Urls::new(gateway.base(), config.asynchronous);
         let map = map::FunctionMap::new(gateway, urls, timing, status);
-        Self { config, client, callbacks, timing, map }
+        Self { config, client, callbacks, timing, map, spare: invoke::Spare::default() }
     }
 
     /// What a callback means: the function's own answer, as the queue's worker passes it on.
