@@ -11,6 +11,9 @@ use crate::journal::{Checkpoint, CheckpointDelta, HORIZON_MICROS, SAME_EVENT_MIC
 /// Order by key and order by time differ by fewer events than this.
 const DISORDER: usize = 1000;
 
+/// Two looks at one clock may differ by so much, in microseconds, though it ran evenly.
+const UNEVEN_MICROS: i64 = 1_000_000;
+
 /// A checkpoint older than this is moved on while there is nothing to read, so that it does not outlive vCenter's history.
 const STALE_MICROS: i64 = 60 * 60 * 1_000_000;
 
@@ -18,7 +21,8 @@ const STALE_MICROS: i64 = 60 * 60 * 1_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     server: i64,
-    at: Instant,
+    asked: Instant,
+    answered: Instant,
 }
 
 impl Clock {
@@ -28,8 +32,8 @@ impl Clock {
     }
 
     /// What it showed when it was asked for then. An answer that was long under way does not make it slow.
-    pub(super) fn asked(server: i64, at: Instant) -> Self {
-        Self { server, at }
+    pub(super) fn asked(server: i64, asked: Instant) -> Self {
+        Self { server, asked, answered: Instant::now() }
     }
 
     /// What it was when it was looked at.
@@ -37,8 +41,14 @@ impl Clock {
         self.server
     }
 
+    /// What it shows now, at the most.
     pub(super) fn now(&self) -> i64 {
-        self.server.saturating_add(super::timing::micros(self.at.elapsed()))
+        self.server.saturating_add(super::timing::micros(self.asked.elapsed()))
+    }
+
+    /// What it shows now, at the least, unless it was set.
+    fn at_least(&self) -> i64 {
+        self.server.saturating_add(super::timing::micros(self.answered.elapsed()))
     }
 }
 
@@ -103,14 +113,17 @@ impl Place {
 
     /// Where a new collector begins.
     pub(super) fn resume(&self) -> i64 {
-        let latest = self.clock.now().saturating_sub(self.overlap);
-        self.not_forgotten(self.checkpoint.resume.min(latest), self.checkpoint.newest)
+        let now = self.clock.now();
+        let Checkpoint { resume, newest, horizon, .. } = self.checkpoint;
+        if newest < horizon { resume.min(now) } else { resume.min(now.saturating_sub(self.overlap)).max(horizon) }
     }
 
-    /// What lies below the horizon could not be told from what was journaled. But once the clock was set back below it,
-    /// all that happens lies there: to bring something twice is better than to lose it.
-    fn not_forgotten(&self, moment: i64, newest: i64) -> i64 {
-        if newest < self.checkpoint.horizon { moment } else { moment.max(self.checkpoint.horizon) }
+    /// Where reading resumes once it has come to `newest`: an overlap before it. What lies below the horizon could not
+    /// be told from what was journaled. But once the clock was set back below it, all that happens lies there: to bring
+    /// something twice is better than to lose it, but not more than must be.
+    fn resume_at(&self, newest: i64) -> i64 {
+        let Checkpoint { resume, horizon, .. } = self.checkpoint;
+        newest.saturating_sub(self.overlap).max(if newest < horizon { resume.min(newest) } else { horizon })
     }
 
     /// From here on late events are looked for.
@@ -204,7 +217,7 @@ impl Place {
 
     fn at(&self, newest: i64) -> CheckpointDelta {
         let Checkpoint { instance, filter, last, horizon, .. } = self.checkpoint;
-        let resume = self.not_forgotten(newest.saturating_sub(self.overlap), newest);
+        let resume = self.resume_at(newest);
         // A clock that was set back makes it an event to come.
         let last = last.filter(|(_, created)| *created <= newest);
         CheckpointDelta { instance, filter, resume, newest, last, horizon }
@@ -219,18 +232,25 @@ impl Place {
     /// that follows: what happens now is dated before what was read.
     pub(super) fn set_clock(&mut self, clock: Clock, before: Option<Clock>) -> Option<CheckpointDelta> {
         self.clock = clock;
-        // What is less than this, the overlap covers.
-        let enough = self.overlap / 2;
-        let back = before.map_or(0, |before| before.now().saturating_sub(clock.now()));
         let newest = self.newest();
-        let since = match before {
+        // What is less than this, the overlap covers, where there is one.
+        let enough = self.overlap / 2;
+        // As far as is certain, and as much as it can have been.
+        let (least, most) = before.map_or((0, 0), |before| {
+            (before.at_least().saturating_sub(clock.now()), before.now().saturating_sub(clock.server))
+        });
+        let since = match before.map(|before| before.server.saturating_sub(most)) {
             // It happened at some time since, so no event is dated earlier than that by as much.
-            Some(before) if back > enough => before.server.saturating_sub(back),
+            Some(since) if least > enough || (least > UNEVEN_MICROS && since < self.resume()) => since,
             _ if newest.saturating_sub(clock.now()) > enough => self.checkpoint.horizon,
             _ => return None,
         };
         let rebased = newest.min(since).min(clock.server);
-        let delta = self.at(rebased);
+        let mut delta = self.at(rebased);
+        if rebased < self.checkpoint.horizon {
+            // Where nothing was known of the clock, what happened since is dated earlier still.
+            delta.resume = if before.is_some() { rebased } else { rebased.saturating_sub(self.overlap) };
+        }
         (delta.newest < newest || delta.resume < self.checkpoint.resume).then_some(delta)
     }
 
@@ -257,8 +277,9 @@ impl Place {
         if now.saturating_sub(self.checkpoint.resume) < STALE_MICROS {
             return None;
         }
-        let resume = self.not_forgotten(now.saturating_sub(HORIZON_MICROS), self.newest());
-        Some(CheckpointDelta { resume, ..self.delta(None) })
+        let delta = self.delta(None);
+        let resume = delta.resume.max(now.saturating_sub(HORIZON_MICROS));
+        Some(CheckpointDelta { resume, ..delta })
     }
 }
 
@@ -349,8 +370,8 @@ mod tests {
     fn what_happened_between_the_setting_and_our_look_is_read() {
         // The clock was right at minute 100; twenty minutes later it shows five minutes less than it should.
         let (mut place, _) = reopened(MINUTE, 100 * MINUTE, &[(1, 99 * MINUTE)], &wanted(0));
-        let before =
-            Clock { server: 100 * MINUTE, at: Instant::now().checked_sub(Duration::from_secs(20 * 60)).unwrap() };
+        let then = Instant::now().checked_sub(Duration::from_secs(20 * 60)).unwrap();
+        let before = Clock { server: 100 * MINUTE, asked: then, answered: then };
         let (resume, _) = after_set(&mut place, 115 * MINUTE, Some(before)).unwrap();
         within_a_second(resume, 94 * MINUTE);
         // Nothing is known of the clock before: all that is remembered is read again.
@@ -397,8 +418,27 @@ mod tests {
         assert_eq!(place.delta(None).resume, place.checkpoint.horizon);
         let before = Some(place.clock());
         let (resume, _) = after_set(&mut place, 50 * MINUTE, before).unwrap();
-        within_a_second(resume, 49 * MINUTE);
+        within_a_second(resume, 50 * MINUTE);
+        let delta = place.delta(Some(50 * MINUTE + 30 * SECOND));
+        within_a_second(delta.resume, 50 * MINUTE);
         assert!(place.look_from() > place.newest(), "looking back would only bring what is forgotten");
+    }
+
+    #[test]
+    fn a_small_step_back_counts_where_reading_does_not_go_so_far_back() {
+        // Begun just now: there is no overlap.
+        let (mut place, _) = Place::open(None, &wanted(100 * MINUTE), Clock::new(100 * MINUTE));
+        let before = Some(place.clock());
+        let (resume, newest) = after_set(&mut place, 100 * MINUTE - 20 * SECOND, before).unwrap();
+        within_a_second(resume, 100 * MINUTE - 20 * SECOND);
+        within_a_second(newest, resume);
+        // Two looks differ a little, and slow answers by more: neither is a step.
+        let (mut place, _) = Place::open(None, &wanted(100 * MINUTE), Clock::new(100 * MINUTE));
+        let before = Some(place.clock());
+        assert_eq!(place.set_clock(Clock::new(100 * MINUTE - SECOND / 2), before), None);
+        let asked = Instant::now().checked_sub(Duration::from_secs(20)).unwrap();
+        let before = Some(Clock { server: 100 * MINUTE, asked, answered: Instant::now() });
+        assert_eq!(place.set_clock(Clock::new(100 * MINUTE), before), None);
     }
 
     #[test]

@@ -74,6 +74,18 @@ async fn a_clock_that_is_set_under_a_living_collector_is_noticed_by_what_happens
 }
 
 #[tokio::test]
+async fn a_small_step_back_right_after_the_beginning_hides_nothing() {
+    let fake = FaultSoap::start().await;
+    fake.state().tells_latest = true;
+    let quick = Timing { stall: Duration::from_millis(50), ..timing() };
+    // It begins now: before that, no collector looks.
+    let running = streaming(&fake, quick).await;
+    fake.state().now = NOW - 20 * SECOND;
+    fake.happen(&[(1, NOW - 20 * SECOND + 1), (2, NOW - 19 * SECOND)]);
+    all_came(&fake, running, 2).await;
+}
+
+#[tokio::test]
 async fn a_clock_that_is_ahead_for_a_while_costs_nothing() {
     let fake = FaultSoap::start().await;
     let quick = Timing { look_back: Duration::from_millis(50), ..timing() };
