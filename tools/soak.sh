@@ -33,7 +33,8 @@ if ! running; then
     cargo build --release --locked --bin vmware-event-router --example soak
     rm -rf "$folder"
     mkdir -p "$folder" "$target/soak-bin"
-    # Put aside, so that building meanwhile changes nothing.
+    # Put aside, so that building meanwhile changes nothing. What an earlier run left there may still be running.
+    rm -f "$soak" "$router"
     cp "$target/release/vmware-event-router" "$target/release/examples/soak" "$target/soak-bin/"
     seed=()
     [[ -z ${SOAK_SEED:-} ]] || seed=(--seed "$SOAK_SEED")
