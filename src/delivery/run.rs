@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::track::{Circuit, Lane, Stage, Track};
 use super::window::Window;
-use super::{FIRST_RETRY, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Settler};
+use super::{FIRST_RETRY, HELD, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Settler};
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
 use crate::event::Event;
@@ -79,6 +79,8 @@ pub struct Delivery {
     window: Window,
     /// When the entry was read that keeps the front from reading on, if one does.
     stuck: Option<Instant>,
+    /// When the oldest entry of a front was read that holds much, whether or not there is more to read.
+    held: Option<Instant>,
     tracks: Vec<Track>,
     index: HashMap<Target, usize>,
     runnable: VecDeque<usize>,
@@ -122,6 +124,7 @@ impl Delivery {
             name: status.name.as_str().into(),
             window: Window::new(state.front),
             stuck: None,
+            held: None,
             tracks: Vec::new(),
             index: HashMap::new(),
             runnable: VecDeque::new(),
@@ -215,7 +218,7 @@ impl Delivery {
         let due = [
             self.alarms.peek().map(|Reverse((at, _))| *at),
             self.commit_at,
-            self.stuck.map(|since| since + STUCK),
+            self.stuck.or(self.held).map(|since| since + STUCK),
             owes.then(|| now + LOOK),
             more.then_some(now),
         ];

@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use crate::support::gateway::{Answer, Function, Gateway, State};
 use crate::support::govc::{govc, govc_json};
 use crate::support::router::{self, Router, metrics, processor, stream};
+use crate::support::simulator::{Simulated, quiet};
 use crate::support::soap::SoapClient;
 use crate::support::vcsim::Vcsim;
 
@@ -73,6 +74,23 @@ async fn ten_thousand_events_reach_the_function_once_and_in_order() {
     let processor = components.values().find(|component| component["type"] == "processor").unwrap();
     assert_eq!(processor["invocations"]["GeneralUserEvent"]["SuccessCount"], POSTERS * EACH);
     assert_eq!(processor["invocations"]["GeneralUserEvent"]["FailureCount"], 0);
+}
+
+#[tokio::test]
+async fn a_function_that_takes_its_time_holds_up_no_other() {
+    const EVENTS: u64 = 3_000;
+    let simulated = Simulated::start(quiet()).await;
+    let slow = Function::subscribed("slow", "VmPoweredOnEvent").script(|_| Answer::Hang);
+    let gateway = Gateway::start([slow, Function::subscribed("quick", "VmPoweredOnEvent")]).await;
+    // No attempt ends while this test runs: the slow one is not dead, so that no circuit opens.
+    let config = [stream(&simulated.url), processor(&gateway, &json!({ "timeout": "5m" })), metrics()];
+    let router = Router::start(&config, &[]).await;
+    router.ready().await;
+    simulated.handle.make("VmPoweredOnEvent", EVENTS).unwrap();
+    gateway.wait_for_calls("quick", EVENTS).await;
+    assert!(gateway.read(|state| (1..EVENTS).contains(&state.count("slow"))), "it was called, and has not answered");
+    drop(router);
+    simulated.stop().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,9 @@ use super::*;
 
 impl Delivery {
     pub(super) async fn fill_front(&mut self) -> Result<(), JournalError> {
+        if self.held().is_some_and(|oldest| oldest.elapsed() >= STUCK) {
+            self.unstick();
+        }
         for chunk in 0.. {
             if self.cursor.newest() <= self.window.read() {
                 break;
@@ -18,8 +21,7 @@ impl Delivery {
                 if oldest.elapsed() >= STUCK && self.unstick() {
                     continue;
                 }
-                let now = Instant::now();
-                self.stuck = Some(if now - oldest < STUCK { oldest } else { now });
+                self.stuck = Some(look_again(oldest));
                 return Ok(());
             }
             let room = BatchLimits { events: CHUNK.events.min(SPAN.events - self.window.len()), ..CHUNK };
@@ -42,9 +44,15 @@ impl Delivery {
             }
         }
         self.stuck = None;
+        self.held = self.held().map(look_again);
         let behind = self.cursor.newest().0.saturating_sub(self.window.front().0);
         self.status.backlog(behind);
         Ok(())
+    }
+
+    /// When the oldest entry was read, if the front holds much.
+    fn held(&self) -> Option<Instant> {
+        self.window.oldest().filter(|_| self.window.bytes() >= HELD)
     }
 
     pub(super) fn route(&mut self, routes: &dyn Routes, Entry { position, event }: Entry, now: Instant) {
@@ -229,4 +237,10 @@ impl Delivery {
         self.index.insert(target.clone(), at);
         at
     }
+}
+
+/// From when on [`STUCK`] counts: from when the oldest entry was read, or from now, if a look has not helped.
+fn look_again(oldest: Instant) -> Instant {
+    let now = Instant::now();
+    if now - oldest < STUCK { oldest } else { now }
 }
