@@ -290,6 +290,18 @@ impl Appender {
         self.journal.checkpoint(&self.stream).await
     }
 
+    /// Waits until the processor that is furthest has little before it: who makes
+    /// events of what it has read only then holds them no longer than must be.
+    ///
+    /// # Errors
+    /// [`JournalError::Closed`]: the stream is stopped.
+    pub async fn pace(&self) -> Result<(), JournalError> {
+        tokio::select! {
+            () = self.journal.pace() => Ok(()),
+            () = self.stop.cancelled() => Err(JournalError::Closed),
+        }
+    }
+
     /// Appends the events and the checkpoint that follows from them; durable on
     /// return. Waits as long as the journal is full, unless the stream is
     /// stopped ([`JournalError::Closed`]). What exceeds the journal's batch is
@@ -333,10 +345,7 @@ impl Appender {
     ) -> Result<Position, JournalError> {
         let mut batch = Batch { stream: Arc::clone(&self.stream), events, checkpoint };
         if !batch.events.is_empty() {
-            tokio::select! {
-                () = self.journal.pace() => {}
-                () = self.stop.cancelled() => return Err(JournalError::Closed),
-            }
+            self.pace().await?;
         }
         loop {
             // A checkpoint alone needs no space.
