@@ -208,15 +208,16 @@ struct Watch {
 }
 
 impl Watch {
-    /// Memory of the second and of the last quarter: the middle of each.
+    /// Memory of the second and of the last quarter: what three quarters of the looks at each exceed. Bursts come and
+    /// go, a leak raises the floor.
     fn quarters(&self) -> Option<(u64, u64)> {
         let quarter = self.memory.len() / 4;
-        let middle = |part: &[u64]| {
+        let floor = |part: &[u64]| {
             let mut part = part.to_vec();
             part.sort_unstable();
-            part.get(part.len() / 2).copied()
+            part.get(part.len() / 4).copied()
         };
-        middle(self.memory.get(quarter..quarter * 2)?).zip(middle(self.memory.get(quarter * 3..)?))
+        floor(self.memory.get(quarter..quarter * 2)?).zip(floor(self.memory.get(quarter * 3..)?))
     }
 
     fn wrong(&self) -> Vec<String> {
@@ -366,8 +367,8 @@ async fn run(all: &Arguments) -> Result<bool> {
             let verdict = locked(&judge).verdict(false);
             watch.behind = verdict.owed;
             let mut wrong = if verdict.mistakes > 0 { vec!["see above".to_owned()] } else { Vec::new() };
-            // Quarters mean something once there are some.
-            wrong.extend(watch.wrong().into_iter().filter(|_| watch.memory.len() > 48));
+            // Quarters mean something once they are minutes long.
+            wrong.extend(watch.wrong().into_iter().filter(|_| watch.memory.len() > 240));
             say(watch.show(&verdict))?;
             if !wrong.is_empty() {
                 say(format!("NOT WELL: {}", wrong.join("; ")))?;

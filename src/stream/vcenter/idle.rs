@@ -243,7 +243,9 @@ impl Tail<'_> {
             self.set_clock(clock).await?;
         }
         let range = look.from..=look.until;
-        let mut page = self.pages.read(&body, |seen| range.contains(&seen.1) && self.place.is_new(seen));
+        // What was remembered when the look began may be forgotten meanwhile.
+        let late = |seen: Seen| range.contains(&seen.1) && !self.place.forgets(seen.1) && self.place.is_new(seen);
+        let mut page = self.pages.read(&body, late);
         // Without a key or a time, an event cannot be told from those that were read before.
         page.events.retain(|event| event.key().is_some() && event.created().is_some());
         if let Some(error) = &page.error {

@@ -126,6 +126,11 @@ impl Place {
         newest.saturating_sub(self.overlap).max(if newest < horizon { resume.min(newest) } else { horizon })
     }
 
+    /// Whether journaled events of that time may be remembered no longer: what is read from there on may have come.
+    pub(super) fn forgets(&self, moment: i64) -> bool {
+        moment < self.checkpoint.horizon
+    }
+
     /// From here on late events are looked for.
     pub(super) fn look_from(&self) -> i64 {
         self.checkpoint.newest.saturating_sub(HORIZON_MICROS).max(self.checkpoint.horizon)

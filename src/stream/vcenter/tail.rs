@@ -198,6 +198,8 @@ impl<'a> Tail<'a> {
                     }
                 }
             };
+            // A page that waits takes less room as it came.
+            self.out.pace().await?;
             let mut page = self.pages.read(&body, |seen| {
                 self.largest = self.largest.max(Some(seen.0));
                 self.place.sees(seen)
@@ -338,7 +340,9 @@ impl<'a> Tail<'a> {
         let note = format!("a page of events cannot be read ({why}): reading it again, event by event");
         self.out.status().note(&note);
         let before = self.passed.saturating_add(further);
-        if self.afresh || before <= MOST_AGAIN {
+        // So much may have come since that the beginning is forgotten.
+        let forgotten = self.place.forgets(self.begin) && self.begin < self.place.resume();
+        if !forgotten && (self.afresh || before <= MOST_AGAIN) {
             let known = self.careful.take().map(|careful| careful.places);
             let places = known.into_iter().flatten().chain([(before, singles)]).collect();
             self.care.careful = Some(Careful { begin: self.begin, places });

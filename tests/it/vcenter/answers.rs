@@ -195,6 +195,22 @@ async fn damaged_events_cost_their_neighbours_nothing_and_few_calls() {
 }
 
 #[tokio::test]
+async fn damage_far_behind_other_damage_brings_nothing_twice() {
+    // More than is remembered lies between the two: reading must not begin where it did the first time.
+    const MANY: i32 = 150_000;
+    let fake = FaultSoap::start().await;
+    let mut running = streaming(&fake, timing()).await;
+    let events: Vec<_> = (1..=MANY + 100).map(|key| (key, NOW + i64::from(key) * 100)).collect();
+    fake.state().now = NOW + i64::from(MANY + 100) * 100;
+    fake.state().damaged.extend([10, MANY]);
+    fake.happen(&events);
+    running.read_until(has_key(MANY + 100)).await;
+    let events = running.stop().await;
+    assert_no_twins(&events);
+    assert_eq!(events.len(), events.last().unwrap().key().unwrap() as usize, "and nothing is missing");
+}
+
+#[tokio::test]
 async fn late_events_are_looked_for_though_collectors_come_and_go() {
     let fake = FaultSoap::start().await;
     fake.state().now = NOW + 10 * MINUTE;
