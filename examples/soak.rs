@@ -208,16 +208,16 @@ struct Watch {
 }
 
 impl Watch {
-    /// Memory of the second and of the last quarter: what three quarters of the looks at each exceed. Bursts come and
-    /// go, a leak raises the floor.
+    /// Memory of the second and of the last quarter: what a tenth of the looks at each exceed. Between floor and ceiling
+    /// it goes up and down with what the allocator gives back; a leak raises both.
     fn quarters(&self) -> Option<(u64, u64)> {
         let quarter = self.memory.len() / 4;
-        let floor = |part: &[u64]| {
+        let ceiling = |part: &[u64]| {
             let mut part = part.to_vec();
             part.sort_unstable();
-            part.get(part.len() / 4).copied()
+            part.get(part.len() * 9 / 10).copied()
         };
-        floor(self.memory.get(quarter..quarter * 2)?).zip(floor(self.memory.get(quarter * 3..)?))
+        ceiling(self.memory.get(quarter..quarter * 2)?).zip(ceiling(self.memory.get(quarter * 3..)?))
     }
 
     fn wrong(&self) -> Vec<String> {

@@ -4,7 +4,7 @@ use super::*;
 
 impl Delivery {
     pub(super) async fn fill_front(&mut self) -> Result<(), JournalError> {
-        if self.held().is_some_and(|oldest| oldest.elapsed() >= STUCK) {
+        if self.held().is_some_and(|oldest| oldest.elapsed() >= STUCK) && self.starves() {
             self.unstick();
         }
         for chunk in 0.. {
@@ -55,6 +55,11 @@ impl Delivery {
         self.window.oldest().filter(|_| self.window.bytes() >= HELD)
     }
 
+    /// Whether a target has nothing to do, so that what holds the front may hold it up.
+    fn starves(&self) -> bool {
+        self.tracks.iter().any(|track| !track.gone && track.owed() == 0)
+    }
+
     pub(super) fn route(&mut self, routes: &dyn Routes, Entry { position, event }: Entry, now: Instant) {
         let targets = routes.route(&event);
         if targets.is_empty() {
@@ -97,14 +102,16 @@ impl Delivery {
             // Lanes are few, and those with room fewer.
             let mut lowest: Option<Position> = None;
             for at in self.lanes.clone() {
+                let room = self.lane_has_room(at);
                 let track = &mut self.tracks[at];
                 let Some(lane) = &mut track.lane else { continue };
                 if lane.merged {
                     continue;
                 }
                 if lane.read >= front {
-                    // After a restart a lane may be ahead of what the front has read again.
-                    if lane.read == front && matches!(track.circuit, Circuit::Closed) {
+                    // After a restart a lane may be ahead of what the front has read again. What the front reads for a
+                    // merged one is not bounded by its room.
+                    if lane.read == front && room && matches!(track.circuit, Circuit::Closed) {
                         lane.merged = true;
                         track.dissolve();
                         self.touched();
@@ -112,7 +119,7 @@ impl Delivery {
                     continue;
                 }
                 let read = lane.read;
-                if self.lane_has_room(at) {
+                if room {
                     lowest = Some(lowest.map_or(read, |lowest| lowest.min(read)));
                 }
             }

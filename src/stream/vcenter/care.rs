@@ -51,6 +51,8 @@ pub(super) struct Care {
     pub(super) afresh: bool,
     /// vCenter's clock when we last looked at it, and which vCenter's.
     pub(super) clock: Option<(Uuid, Clock)>,
+    /// The clock was set back, and it is not known yet whether anything is missing: what was dated in between.
+    pub(super) stepped: Option<(i64, i64)>,
     /// When to look back for late events; collectors come and go meanwhile.
     pub(super) plan: LookPlan,
     /// When the clock was last looked at because of an event's time.
@@ -78,6 +80,7 @@ impl Care {
             careful: None,
             afresh: false,
             clock: None,
+            stepped: None,
             plan: LookPlan::new(),
             asked_clock: None,
             went_back: None,
@@ -90,6 +93,15 @@ impl Care {
             told_keys: false,
             told_deaf: false,
             told_latest: false,
+        }
+    }
+
+    /// vCenter's clock was looked at, and was this before. If it was set back, what is missing from before it was may be
+    /// dated later than what comes behind it.
+    pub(super) fn note_step(&mut self, before: Clock, now: Clock) {
+        if let Some((from, to)) = before.step_back_to(now) {
+            let (known_from, known_to) = self.stepped.unwrap_or((from, to));
+            self.stepped = Some((from.min(known_from), to.max(known_to)));
         }
     }
 

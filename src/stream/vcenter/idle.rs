@@ -89,6 +89,7 @@ impl Tail<'_> {
         self.pause = (self.pause * 3 / 2).min(self.timing.poll);
         loop {
             if self.look.is_none() && self.care.plan.due(self.timing.look_back) <= Instant::now() {
+                self.freshen().await?;
                 self.begin_look().await?;
                 if self.outrun {
                     return Ok(Some(End::Again));
@@ -212,12 +213,25 @@ impl Tail<'_> {
         Ok(())
     }
 
+    /// Keeps the checkpoint from growing old, if it is sure that all there is was read: a page may be empty because what
+    /// is on it is hidden.
+    async fn freshen(&mut self) -> Result<(), Trouble> {
+        let Some(delta) = self.place.freshen() else { return Ok(()) };
+        // With a filter, the newest event of all need not be one of ours.
+        let latest = if self.types.is_empty() { self.latest_event().await? } else { None };
+        let all_read = match latest {
+            Some(seen) => seen.1 <= self.place.newest() || !self.place.is_new(seen),
+            None => self.care.stall.has_rested(),
+        };
+        if all_read && self.care.stall.is_quiet() {
+            append(self.out, self.place, Vec::new(), delta).await?;
+        }
+        Ok(())
+    }
+
     async fn begin_look(&mut self) -> Result<(), Trouble> {
         let from = self.care.plan.start(self.place.look_from());
         let until = look_back_until(self.place.newest(), self.timing.margin);
-        if let Some(delta) = self.place.freshen() {
-            append(self.out, self.place, Vec::new(), delta).await?;
-        }
         if until > from {
             self.look = Some(Look::begin(self.session, self.types, from, until));
         } else {

@@ -211,6 +211,9 @@ impl VCenter {
         }
         if !opened {
             let before = self.care.clock.filter(|(of, _)| *of == instance).map(|(_, clock)| clock);
+            if let Some(before) = before {
+                self.care.note_step(before, clock);
+            }
             if let Some(delta) = place.set_clock(clock, before) {
                 out.status().note(SET_BACK);
                 append(out, &mut place, Vec::new(), delta).await?;

@@ -46,6 +46,14 @@ impl Clock {
         self.server.saturating_add(super::timing::micros(self.asked.elapsed()))
     }
 
+    /// If it was certainly set back since: no event has been dated earlier since than the first of these, and none before
+    /// later than the second.
+    pub(super) fn step_back_to(&self, later: Self) -> Option<(i64, i64)> {
+        let least = self.at_least().saturating_sub(later.now());
+        let most = self.now().saturating_sub(later.server);
+        (least > UNEVEN_MICROS).then(|| (self.server.saturating_sub(most), self.now()))
+    }
+
     /// What it shows now, at the least, unless it was set.
     fn at_least(&self) -> i64 {
         self.server.saturating_add(super::timing::micros(self.answered.elapsed()))
@@ -181,6 +189,11 @@ impl Place {
     pub(super) fn expect(&mut self, begin: i64) {
         let last = self.checkpoint.last.filter(|(_, created)| *created >= begin);
         self.expected = last.map(|seen| Expected { seen, beyond: 0, first: i64::MAX });
+    }
+
+    /// Whether a new collector has yet to bring the newest event again.
+    pub(super) fn expects(&self) -> bool {
+        self.expected.is_some()
     }
 
     /// Whether there are events beyond the expected one, which may still come.

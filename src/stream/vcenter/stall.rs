@@ -63,6 +63,16 @@ impl StallWatch {
         });
     }
 
+    /// Whether nothing hints at events that reading does not bring.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.evidence.is_none()
+    }
+
+    /// Whether nothing was read for so long that any stall would have shown.
+    pub(super) fn has_rested(&self) -> bool {
+        self.read_at.elapsed() > MOST.max(self.after)
+    }
+
     /// Whether it is time to ask vCenter for its newest event.
     pub(super) fn ask(&mut self) -> bool {
         let due = self.asked_at.elapsed() >= self.after && self.read_at.elapsed() >= self.after;

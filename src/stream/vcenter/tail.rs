@@ -198,8 +198,10 @@ impl<'a> Tail<'a> {
                     }
                 }
             };
-            // A page that waits takes less room as it came.
-            self.out.pace().await?;
+            if memchr::memmem::find(&body, b"<returnval").is_some() {
+                // A page that waits takes less room as it came.
+                self.out.pace().await?;
+            }
             let mut page = self.pages.read(&body, |seen| {
                 self.largest = self.largest.max(Some(seen.0));
                 self.place.sees(seen)
@@ -218,7 +220,12 @@ impl<'a> Tail<'a> {
             }
             drop(body);
             let whole = page.count;
-            let gap = self.place.missing(whole == 0 && damage.is_none());
+            let mut gap = self.place.missing(whole == 0 && damage.is_none());
+            if !self.place.expects()
+                && let Some((from, to)) = self.care.stepped.take()
+            {
+                gap = gap.map(|gap| (gap.0.min(from), gap.1.max(to)));
+            }
             if self.place.in_doubt() {
                 if let Some(why) = damage {
                     self.held.get_or_insert_default();
@@ -404,14 +411,17 @@ impl<'a> Tail<'a> {
 
     /// vCenter's clock shows this.
     pub(super) async fn set_clock(&mut self, clock: Clock) -> Result<(), Trouble> {
-        let delta = self.place.set_clock(clock, Some(self.place.clock()));
-        self.care.clock = self.care.clock.map(|(of, _)| (of, clock));
+        let before = self.place.clock();
+        self.care.note_step(before, clock);
+        let delta = self.place.set_clock(clock, Some(before));
         if let Some(delta) = delta {
             self.out.status().note(SET_BACK);
             append(self.out, self.place, Vec::new(), delta).await?;
             // What happens now lies before the collector's beginning.
             self.outrun |= self.begin > self.place.resume();
         }
+        // Not before: what the journal did not take must be found out again.
+        self.care.clock = self.care.clock.map(|(of, _)| (of, clock));
         Ok(())
     }
 }

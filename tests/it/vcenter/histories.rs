@@ -150,6 +150,28 @@ async fn only_what_is_really_hidden_is_passed_over() {
 }
 
 #[tokio::test]
+async fn an_old_history_with_hidden_events_in_it_is_read_to_its_end() {
+    let fake = FaultSoap::start().await;
+    fake.state().tells_latest = true;
+    fake.state().now = NOW + 180 * MINUTE;
+    let at = |minute: i64, keys: std::ops::RangeInclusive<i32>| {
+        keys.map(|key| (key, NOW + minute * MINUTE + i64::from(key) * 10_000)).collect::<Vec<_>>()
+    };
+    fake.happen(&at(1, 1..=50));
+    fake.happen_hidden(&at(2, 51..=2600));
+    fake.happen(&at(60, 2601..=2700));
+    fake.happen(&at(175, 2701..=2710));
+    // Behind the hidden ones nothing seems to be left, and all that is done then is done soon.
+    let timing = Timing { look_back: Duration::from_millis(1), ..quick() };
+    let config = Config { begin: BeginAt::At(NOW), ..config(&fake.url) };
+    let mut running = Running::start(config, timing).await;
+    running.read_until(has_key(2710)).await;
+    let (keys, gaps) = events_and_gaps(&stop(&fake, running).await);
+    assert!(keys.iter().copied().eq((1..=50).chain(2601..=2710)), "{keys:?}");
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+}
+
+#[tokio::test]
 async fn hidden_events_without_end_are_a_gap_for_each_page_of_them() {
     let fake = FaultSoap::start().await;
     fake.state().tells_latest = true;
