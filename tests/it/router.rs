@@ -97,17 +97,17 @@ async fn a_function_that_takes_its_time_holds_up_no_other() {
 async fn a_function_that_is_alone_sets_the_pace() {
     const EVENTS: u64 = 20_000;
     let simulated = Simulated::start(quiet()).await;
-    let slow = Function::subscribed("slow", "VmPoweredOnEvent").always(Answer::ok().after(Duration::from_millis(40)));
+    let slow = Function::subscribed("slow", "VmPoweredOnEvent").always(Answer::ok().after(Duration::from_millis(150)));
     let gateway = Gateway::start([slow]).await;
     let router = Router::start(&[stream(&simulated.url), processor(&gateway, &json!({})), metrics()], &[]).await;
     router.ready().await;
     simulated.handle.make("VmPoweredOnEvent", EVENTS).unwrap();
     // Long enough for what is owed to wait for half a second again and again.
-    gateway.wait_for_calls("slow", 5_000).await;
+    gateway.wait_for_calls("slow", 1_500).await;
     let stats = router.stats().await;
     let called = gateway.read(|state| state.count("slow"));
     let appended = stats["vmware.event.router.journal"]["appended"].as_u64().unwrap();
-    assert!(appended < called + 4_000, "{appended} were read where {called} were called: vCenter keeps the rest");
+    assert!(appended < called + 3_000, "{appended} were read where {called} were called: vCenter keeps the rest");
     drop(router);
     simulated.stop().await;
 }
