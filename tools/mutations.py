@@ -7,14 +7,16 @@
 
 The storms are tests of `tests/it/simulator/storms.rs`. What git tracks is copied to `target/mutations/tree` and built
 beside it, so nothing here is touched. The storms first run as everything is (not with `--skip-unmutated`), and must
-pass. With each mutation, each of its storms must fail. A mutation is fine that does not compile, or one that a storm
-survives, is not: exit code 1. The output of everything is kept in `target/mutations/logs`.
+pass. With each mutation, its storm must fail, and the one in which nothing goes wrong must pass: it is the handling
+that is missing, and nothing else. If not, or if a mutation does not compile, the exit code is 1. The output of
+everything is kept in `target/mutations/logs`.
 
 An edit's piece of source must be there exactly once. If it is not, the table is stale: look what became of the
 handling, and write down the new piece.
 """
 
 import argparse
+import fcntl
 import os
 import re
 import shutil
@@ -31,6 +33,8 @@ BUILD = os.path.join(SCRATCH, "build")
 LOGS = os.path.join(SCRATCH, "logs")
 
 STORMS = "simulator::storms::"
+FAULTS = "vcenter::faults::"
+CALM = "nothing_goes_wrong"
 # Seconds without anything new after which a storm gives up; it has no end after twelve times as many.
 PATIENCE = 10
 # Seconds for one storm with a mutation. It ends by itself before, unless the router does not let it.
@@ -81,11 +85,11 @@ SESSION_STAYS = (
 )
 FROM_NOW = edit(
     VCENTER + "place.rs",
-    "        let latest = self.clock.now().saturating_sub(self.overlap);\n"
-    "        self.not_forgotten(self.checkpoint.resume.min(latest), self.checkpoint.newest)",
-    "        self.clock.now()",
+    "let latest = self.clock.now().saturating_sub(self.overlap);",
+    "if self.checkpoint.last.is_some() {\n            return self.clock.now();\n        }\n"
+    "        let latest = self.clock.now().saturating_sub(self.overlap);",
 )
-ALL_NEW = edit(VCENTER + "place.rs", "!self.checkpoint.recent.contains(key, created)", "{ let _ = (key, created); true }")
+ALL_NEW = edit(VCENTER + "place.rs", "let new = self.is_new(seen);", "let new = true;")
 NO_TIMEOUT = edit(
     VCENTER + "wire.rs",
     "Limits { timeout, body: MOST_BYTES }",
@@ -136,12 +140,17 @@ MUTATIONS = [
              ("answers_break_off",)),
     Mutation("unavailable", "gives-up", "an answer that is no SOAP ends the stream",
              (ends('failure.kind.starts_with("status")'),), ("a_proxy_answers_in_its_place",)),
-    Mutation("soap=NotAuthenticated", "gives-up", "the fault ends the stream", (fault_ends("NotAuthenticated"),),
+    Mutation("soap=NotAuthenticated", "no-login", "a session that is gone is used on (two safeguards)", SESSION_STAYS,
              (SESSION_FAULTS,)),
     Mutation("soap=ManagedObjectNotFound", "gives-up", "the fault ends the stream",
              (fault_ends("ManagedObjectNotFound"),), (SESSION_FAULTS,)),
     Mutation("soap=InvalidCollectorVersion", "gives-up", "the fault ends the stream",
              (fault_ends("InvalidCollectorVersion"),), (SESSION_FAULTS,)),
+    Mutation("soap=RequestCanceled", "wait", "a wait for news that fails costs the collector (two safeguards)", (
+        edit(VCENTER + "collector.rs", 'error.fault() == Some("RequestCanceled")', "false"),
+        edit(VCENTER + "idle.rs", "self.tell_deaf(&error);\n                            waiting.begin_again(self.session);\n"
+             "                            continue;", "return Err(error.into());"),
+    ), ("vcenter::answers::reading_goes_on_where_news_cannot_be_asked_for",)),
     Mutation("soap=RequestCanceled", "gives-up", "the fault ends the stream", (fault_ends("RequestCanceled"),),
              (SESSION_FAULTS,)),
     Mutation("soap=InvalidLogin", "gives-up", "the fault ends the stream", (fault_ends("InvalidLogin"),),
@@ -203,12 +212,24 @@ MUTATIONS = [
              ("answers_are_slow",)),
     Mutation("collectors", "gives-up", "a collector that cannot be had ends the stream", (fault_ends("InvalidState"),),
              ("there_are_too_many_collectors",)),
+    Mutation("collectors", "keeps-session", "the session stays though collectors were lost in it",
+             (edit(VCENTER + "mod.rs", 'error.fault() == Some("InvalidState") && session.doubtful()',
+                   'error.fault() == Some("InvalidState") && session.doubtful() && false'),),
+             (FAULTS + "collectors_that_were_lost_are_given_back_by_logging_out",)),
+    Mutation("login", "no-wait", "a refused login is tried again as soon as any other failure",
+             (edit(VCENTER + "mod.rs", "failure.refused = refused;", "failure.refused = refused && false;"),),
+             (FAULTS + "a_refused_login_is_not_stormed",)),
     Mutation("login", "gives-up", "a refused login ends the stream", (ends("failure.refused"),),
              ("logins_are_refused_for_a_while",)),
     Mutation("expired", "no-gap", "lost history is not told", (NO_GAP,), ("events_are_gone_beyond_retention",)),
     Mutation("expired", "from-now", "reading resumes at vCenter's present time", (FROM_NOW,),
              ("events_are_gone_beyond_retention",)),
 ]
+
+
+def full(name):
+    """A test's whole name. Most are storms, and named by their last part."""
+    return name if "::" in name else STORMS + name
 
 
 def read(path):
@@ -246,10 +267,11 @@ def stale(mutation):
         count = read(path).count(old.encode()) if os.path.isfile(path) else 0
         if count != 1:
             return f"{mutation.id()}: {file} has {count} times what must be there once: {old.strip()!r}"
-    storms = read(os.path.join(ROOT, "tests/it/simulator/storms.rs")).decode()
-    for storm in mutation.storms:
-        if f"async fn {storm}()" not in storms:
-            return f"{mutation.id()}: there is no storm {storm}"
+    for name in mutation.storms:
+        module, _, function = full(name).rpartition("::")
+        source = "tests/it/" + module.replace("::", "/") + ".rs"
+        if f"async fn {function}()" not in read(os.path.join(ROOT, source)).decode():
+            return f"{mutation.id()}: there is no {function} in {source}"
     return None
 
 
@@ -297,7 +319,7 @@ def build(log):
 def storm(name, log, limit):
     """Runs a storm: "passes", "fails" or "no end", and why."""
     start = os.path.getsize(log) if os.path.exists(log) else 0
-    code = run(["cargo", "test", "--locked", "--test", "it", "--", "--exact", STORMS + name], log, limit)
+    code = run(["cargo", "test", "--locked", "--test", "it", "--", "--exact", full(name)], log, limit)
     output = read(log)[start:].decode(errors="replace")
     if code is None:
         return "no end", f"more than {limit} s"
@@ -315,6 +337,17 @@ def why(output):
         if found:
             return found[1][:90]
     return ""
+
+
+def run_with(mutation, log):
+    """What becomes of its storms while it is applied: name, result, and why."""
+    storms = ", ".join(mutation.storms)
+    if not build(log):
+        return [(storms, "no build", "it does not compile")]
+    result, reason = storm(CALM, log, LIMIT)
+    if result != "passes":
+        return [(storms, "too much", f"{CALM} {result}: {reason}")]
+    return [(name, *storm(name, log, LIMIT)) for name in mutation.storms]
 
 
 def chosen(words):
@@ -350,6 +383,15 @@ def main():
                     [(mutation.id(), ", ".join(mutation.storms), mutation.what) for mutation in mutations])
         return
     os.makedirs(LOGS, exist_ok=True)
+    # Two at a time would build each other's mutations.
+    lock = open(os.path.join(SCRATCH, "lock"), "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("tools/mutations.py runs already")
+    # Whoever ends it ends what it runs.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     copy_tree()
     if not options.skip_unmutated:
         log = os.path.join(LOGS, "unmutated.log")
@@ -367,10 +409,10 @@ def main():
         write(log, b"")
         started = time.monotonic()
         with Applied(mutation):
-            results = [(name, *storm(name, log, LIMIT)) for name in mutation.storms] if build(log) else []
-        for name, result, reason in results or [(", ".join(mutation.storms), "no build", "it does not compile")]:
-            verdict = {"fails": "caught", "no end": "caught", "passes": "SURVIVES", "no build": "NO BUILD"}
-            rows.append((mutation.id(), name, verdict.get(result, "BROKEN"), reason))
+            results = run_with(mutation, log)
+        for name, result, reason in results:
+            verdict = {"fails": "caught", "no end": "caught", "passes": "SURVIVES"}
+            rows.append((mutation.id(), name, verdict.get(result, result.upper()), reason))
             print(f"{time.monotonic() - started:4.0f} s  " + "  ".join(rows[-1]), flush=True)
     print()
     print_table([("FAULT/NAME", "STORM", "RESULT", "WHAT IT FOUND")] + rows)
