@@ -191,9 +191,13 @@ MUTATIONS = [
                    "let ours = std::time::UNIX_EPOCH.elapsed().map_or(0, |at| super::timing::micros(at));\n"
                    "        let new = self.is_new(seen) && seen.1 < ours + 60_000_000;"),),
              ("the_clock_jumps_forwards",)),
-    Mutation("clock=-", "no-rebase", "that the clock was set back is not heeded",
-             (edit(VCENTER + "place.rs", "        self.clock = clock;\n", "        self.clock = clock;\n        if before.is_some() {\n            return None;\n        }\n"),),
-             ("the_clock_jumps_back",)),
+    Mutation("clock=-", "no-rebase", "that the clock was set back is not heeded (two safeguards)", (
+        edit(VCENTER + "place.rs", "        self.clock = clock;\n",
+             "        self.clock = clock;\n        if before.is_some() {\n            return None;\n        }\n"),
+        # A collector that begins no later than vCenter's present time does as well in a storm.
+        edit(VCENTER + "place.rs", "let latest = self.clock.now().saturating_sub(self.overlap);",
+             "let latest = i64::MAX;"),
+    ), ("the_clock_jumps_back",)),
     Mutation("unknown-type", "dropped", "an event of a class that no schema has is none",
              (edit("src/vim25/transcode.rs", "        summary.events += 1;\n",
                    "        if event.is_none() {\n            return Ok(());\n        }\n        summary.events += 1;\n"),),
@@ -332,10 +336,11 @@ def storm(name, log, limit):
 
 def why(output):
     """The first thing that a failed storm found wrong."""
-    for pattern in (r'"((?:missing|twice|out of order|never happened|a hidden|an event without)[^"]*)', r"panicked at [^\n]*\n([^\n]*)"):
+    mistake = r'"((?:missing|twice|out of order|never happened|a hidden|an event without)[^"]*)'
+    for pattern in (mistake, r"panicked at [^\n]*\n([^\n]*)"):
         found = re.search(pattern, output)
         if found:
-            return found[1][:90]
+            return re.sub(r"Happened \{ seq: (\d+)[^}]*\}?", r"number \1", found[1])[:60].rstrip(" \\")
     return ""
 
 
