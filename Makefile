@@ -60,6 +60,10 @@ bench: ## speed, memory and size, of what `cargo build --release --locked` makes
 soak: ## an hour of load and faults, told in parts: run it again until it gives its verdict
 	@tools/soak.sh
 
+.PHONY: mutations
+mutations: ## about an hour: does a test fail for each fault whose handling is taken out? NAMES picks some
+	@tools/mutations.py $(NAMES)
+
 .PHONY: ci
 ci: fmt lint scripts test doc deny image-test deploy-check ## all that must hold before a merge
 

@@ -1,0 +1,430 @@
+#!/usr/bin/env python3
+"""Takes the handling of one fault after the other out of the router, and sees that a storm notices.
+
+    tools/mutations.py                all of them: about an hour
+    tools/mutations.py late hidden    those whose fault or name has one of these words at its beginning
+    tools/mutations.py --list         what there is
+
+The storms are tests of `tests/it/simulator/storms.rs`. What git tracks is copied to `target/mutations/tree` and built
+beside it, so nothing here is touched. The storms first run as everything is (not with `--skip-unmutated`), and must
+pass. With each mutation, its storm must fail, and the one in which nothing goes wrong must pass: it is the handling
+that is missing, and nothing else. If not, or if a mutation does not compile, the exit code is 1. The output of
+everything is kept in `target/mutations/logs`.
+
+An edit's piece of source must be there exactly once. If it is not, the table is stale: look what became of the
+handling, and write down the new piece.
+"""
+
+import argparse
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+SCRATCH = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "mutations")
+TREE = os.path.join(SCRATCH, "tree")
+BUILD = os.path.join(SCRATCH, "build")
+LOGS = os.path.join(SCRATCH, "logs")
+
+STORMS = "simulator::storms::"
+FAULTS = "vcenter::faults::"
+CALM = "nothing_goes_wrong"
+# Seconds without anything new after which a storm gives up; it has no end after twelve times as many.
+PATIENCE = 10
+# Seconds for one storm with a mutation. It ends by itself before, unless the router does not let it.
+LIMIT = 240
+
+VCENTER = "src/stream/vcenter/"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    fault: str
+    name: str
+    what: str
+    edits: tuple
+    storms: tuple
+
+    def id(self):
+        return f"{self.fault}/{self.name}"
+
+
+def edit(file, old, new):
+    """One piece of a file, and what is there instead."""
+    return (file, old, new)
+
+
+def ends(condition):
+    """Failures of this kind end the stream."""
+    return edit(
+        VCENTER + "mod.rs",
+        "Err(Stop::Trouble(failure)) => failure,",
+        f"Err(Stop::Trouble(failure)) if {condition} => break Ok(()),\n"
+        "                Err(Stop::Trouble(failure)) => failure,",
+    )
+
+
+def fault_ends(*kinds):
+    return ends("[" + ", ".join(f'"{kind}"' for kind in kinds) + "].contains(&failure.kind.as_str())")
+
+
+# A session that is gone is noticed by NotAuthenticated. Were it not, then by any fault of CurrentTime: both go.
+SESSION_STAYS = (
+    edit(VCENTER + "wire.rs", 'self.fault() == Some("NotAuthenticated")', "false"),
+    edit(
+        VCENTER + "mod.rs",
+        "if error.fault().is_some() {",
+        'if error.fault().is_some_and(|kind| kind != "NotAuthenticated") {',
+    ),
+)
+FROM_NOW = edit(
+    VCENTER + "place.rs",
+    "let latest = self.clock.now().saturating_sub(self.overlap);",
+    "if self.checkpoint.last.is_some() {\n            return self.clock.now();\n        }\n"
+    "        let latest = self.clock.now().saturating_sub(self.overlap);",
+)
+ALL_NEW = edit(VCENTER + "place.rs", "let new = self.is_new(seen);", "let new = true;")
+NO_TIMEOUT = edit(
+    VCENTER + "wire.rs",
+    "Limits { timeout, body: MOST_BYTES }",
+    "Limits { timeout: timeout + Duration::from_secs(86_400), body: MOST_BYTES }",
+)
+NO_GAP = edit(VCENTER + "tail.rs", "if let Some((from, to)) = gap {", "if let Some((from, to)) = gap.filter(|_| false) {")
+KEY_ALONE = edit(
+    "src/journal/checkpoint.rs",
+    "        if self.bare {\n            return self.iter()",
+    "        if !self.bare {\n"
+    "            return self.index.len() > 0 && self.keys.iter().rev().any(|other| *other == key);\n"
+    "        }\n"
+    "        if self.bare {\n            return self.iter()",
+)
+NO_STALL = edit(VCENTER + "stall.rs", "let (seen, since) = self.evidence?;", "let (seen, since) = self.evidence.filter(|_| false)?;")
+
+SESSION_FAULTS = "the_session_s_and_the_collector_s_faults"
+LOGIN_FAULTS = "faults_of_the_credentials"
+STRANGE_FAULTS = "faults_of_strange_servers"
+
+MUTATIONS = [
+    Mutation("session-expiry", "no-login", "a session that is gone is used on (two safeguards)", SESSION_STAYS,
+             ("sessions_expire",)),
+    Mutation("session-expiry", "from-now", "reading resumes at vCenter's present time", (FROM_NOW,),
+             ("sessions_expire",)),
+    Mutation("session-expiry", "no-memory", "what was journaled already passes for new", (ALL_NEW,),
+             ("sessions_expire",)),
+    Mutation("restart", "gives-up", "a connection that breaks ends the stream",
+             (ends('failure.kind == "Reset" || failure.kind.starts_with("status")'),), ("vcenter_restarts",)),
+    Mutation("restart", "no-login", "a session that is gone is used on (two safeguards)", SESSION_STAYS,
+             ("vcenter_restarts",)),
+    Mutation("restart=new-keys", "no-gap", "lost history is not told", (NO_GAP,),
+             ("vcenter_restarts_with_an_empty_database",)),
+    Mutation("restart=new-keys", "key-alone", "a key that comes again is the same event", (KEY_ALONE,),
+             ("vcenter_restarts_with_an_empty_database",)),
+    Mutation("restore", "no-gap", "lost history is not told", (NO_GAP,), ("vcenter_is_restored_to_an_older_state",)),
+    Mutation("restore", "key-alone", "a key that comes again is the same event", (KEY_ALONE,),
+             ("vcenter_is_restored_to_an_older_state",)),
+    Mutation("hang", "no-timeout", "calls are waited for without end", (NO_TIMEOUT,), ("calls_hang",)),
+    Mutation("half-open", "no-timeout", "calls are waited for without end", (NO_TIMEOUT,),
+             ("connections_fall_silent",)),
+    Mutation("truncated", "end-of-page", "a page that is not well-formed has ended where it breaks off",
+             (edit(VCENTER + "tail.rs", "Ok(Some(why.to_string()))", "Ok(Some(why.to_string()).filter(|_| false))"),),
+             ("answers_break_off",)),
+    Mutation("truncated", "goes-on", "after an answer that breaks off, the same collector is read on",
+             (edit(VCENTER + "tail.rs", "                Err(error.into())\n            }\n        }\n    }\n",
+                   "                Ok(None)\n            }\n        }\n    }\n"),),
+             ("answers_break_off",)),
+    Mutation("unavailable", "gives-up", "an answer that is no SOAP ends the stream",
+             (ends('failure.kind.starts_with("status")'),), ("a_proxy_answers_in_its_place",)),
+    Mutation("soap=NotAuthenticated", "no-login", "a session that is gone is used on (two safeguards)", SESSION_STAYS,
+             (SESSION_FAULTS,)),
+    Mutation("soap=ManagedObjectNotFound", "gives-up", "the fault ends the stream",
+             (fault_ends("ManagedObjectNotFound"),), (SESSION_FAULTS,)),
+    Mutation("soap=InvalidCollectorVersion", "gives-up", "the fault ends the stream",
+             (fault_ends("InvalidCollectorVersion"),), (SESSION_FAULTS,)),
+    Mutation("soap=RequestCanceled", "wait", "a wait for news that fails costs the collector (two safeguards)", (
+        edit(VCENTER + "collector.rs", 'error.fault() == Some("RequestCanceled")', "false"),
+        edit(VCENTER + "idle.rs", "self.tell_deaf(&error);\n                            waiting.begin_again(self.session);\n"
+             "                            continue;", "return Err(error.into());"),
+    ), ("vcenter::answers::reading_goes_on_where_news_cannot_be_asked_for",)),
+    Mutation("soap=RequestCanceled", "gives-up", "the fault ends the stream", (fault_ends("RequestCanceled"),),
+             (SESSION_FAULTS,)),
+    Mutation("soap=InvalidLogin", "gives-up", "the fault ends the stream", (fault_ends("InvalidLogin"),),
+             (LOGIN_FAULTS,)),
+    Mutation("soap=NoPermission", "gives-up", "the fault ends the stream", (fault_ends("NoPermission"),),
+             (LOGIN_FAULTS,)),
+    Mutation("soap=InvalidLocale", "gives-up", "the fault ends the stream", (fault_ends("InvalidLocale"),),
+             (LOGIN_FAULTS,)),
+    Mutation("soap=InvalidState", "gives-up", "the fault ends the stream", (fault_ends("InvalidState"),),
+             (LOGIN_FAULTS,)),
+    Mutation("soap=InvalidArgument", "gives-up", "any of the other faults ends the stream",
+             (fault_ends("InvalidArgument", "InvalidProperty", "MethodNotFound", "NotImplemented"),),
+             (STRANGE_FAULTS,)),
+    Mutation("hidden", "no-skip", "a collector that stalls begins at the checkpoint each time",
+             (edit(VCENTER + "idle.rs", "Some(Stall::Skip(seen)) => self.skip_hidden(seen).await,",
+                   "Some(Stall::Skip(_)) if !self.outrun => Ok(Some(End::Again)),\n"
+                   "            Some(Stall::Skip(seen)) => self.skip_hidden(seen).await,"),),
+             ("the_user_may_not_see_everything",)),
+    Mutation("hidden", "no-gap", "what is passed over is not told",
+             (edit(VCENTER + "idle.rs", "append(self.out, self.place, vec![gap], delta).await?;",
+                   "drop(gap);\n            append(self.out, self.place, Vec::new(), delta).await?;"),),
+             ("the_user_may_not_see_everything",)),
+    Mutation("key-wrap", "no-stall", "nobody watches for events that reading does not bring", (NO_STALL,),
+             ("keys_wrap",)),
+    Mutation("key-wrap", "loop", "each page behind the wrap passes for keys that went back",
+             (edit(VCENTER + "tail.rs", "if self.care.went_back.is_some_and(",
+                   "if false && self.care.went_back.is_some_and("),),
+             ("keys_wrap",)),
+    Mutation("late", "no-look", "nobody looks back",
+             (edit(VCENTER + "look.rs", "self.last + every", "self.last + every + Duration::from_secs(86_400)"),),
+             ("events_come_late",)),
+    Mutation("equal-times", "behind", "reading goes on behind the newest event's time",
+             (edit(VCENTER + "place.rs", "let new = self.is_new(seen);",
+                   "let new = self.is_new(seen) && seen.1 != self.checkpoint.newest;"),),
+             ("events_have_equal_times",)),
+    Mutation("clock=+", "own-clock", "what is dated beyond our own clock is no event",
+             (edit(VCENTER + "place.rs", "let new = self.is_new(seen);",
+                   "let ours = std::time::UNIX_EPOCH.elapsed().map_or(0, |at| super::timing::micros(at));\n"
+                   "        let new = self.is_new(seen) && seen.1 < ours + 60_000_000;"),),
+             ("the_clock_jumps_forwards",)),
+    Mutation("clock=-", "no-rebase", "that the clock was set back is not heeded (two safeguards)", (
+        edit(VCENTER + "place.rs", "        self.clock = clock;\n",
+             "        self.clock = clock;\n        if before.is_some() {\n            return None;\n        }\n"),
+        # A collector that begins no later than vCenter's present time does as well in a storm.
+        edit(VCENTER + "place.rs", "let latest = self.clock.now().saturating_sub(self.overlap);",
+             "let latest = i64::MAX;"),
+    ), ("the_clock_jumps_back",)),
+    Mutation("unknown-type", "dropped", "an event of a class that no schema has is none",
+             (edit("src/vim25/transcode.rs", "        summary.events += 1;\n",
+                   "        if event.is_none() {\n            return Ok(());\n        }\n        summary.events += 1;\n"),),
+             ("nobody_knows_a_type",)),
+    Mutation("undecodable", "dropped", "an event that is not whole is none",
+             (edit(VCENTER + "page.rs", "            page.count += 1;\n",
+                   "            page.count += 1;\n            if event.error.is_some() {\n                return;\n            }\n"),),
+             ("events_cannot_be_decoded",)),
+    Mutation("undecodable", "retried", "a page that is not well-formed is read again as it was",
+             (edit(VCENTER + "tail.rs", "if memchr::memmem::find(body, b\"<returnval\").is_some() =>",
+                   "if body.is_empty() && memchr::memmem::find(body, b\"<returnval\").is_some() =>"),),
+             ("events_cannot_be_decoded",)),
+    Mutation("slow", "impatient", "calls are given up sooner than slow answers come",
+             (edit(VCENTER + "wire.rs", "Limits { timeout, body: MOST_BYTES }",
+                   "Limits { timeout: timeout.min(Duration::from_millis(25)), body: MOST_BYTES }"),),
+             ("answers_are_slow",)),
+    Mutation("collectors", "gives-up", "a collector that cannot be had ends the stream", (fault_ends("InvalidState"),),
+             ("there_are_too_many_collectors",)),
+    Mutation("collectors", "keeps-session", "the session stays though collectors were lost in it",
+             (edit(VCENTER + "mod.rs", 'error.fault() == Some("InvalidState") && session.doubtful()',
+                   'error.fault() == Some("InvalidState") && session.doubtful() && false'),),
+             (FAULTS + "collectors_that_were_lost_are_given_back_by_logging_out",)),
+    Mutation("login", "no-wait", "a refused login is tried again as soon as any other failure",
+             (edit(VCENTER + "mod.rs", "failure.refused = refused;", "failure.refused = refused && false;"),),
+             (FAULTS + "a_refused_login_is_not_stormed",)),
+    Mutation("login", "gives-up", "a refused login ends the stream", (ends("failure.refused"),),
+             ("logins_are_refused_for_a_while",)),
+    Mutation("expired", "no-gap", "lost history is not told", (NO_GAP,), ("events_are_gone_beyond_retention",)),
+    Mutation("expired", "from-now", "reading resumes at vCenter's present time", (FROM_NOW,),
+             ("events_are_gone_beyond_retention",)),
+]
+
+
+def full(name):
+    """A test's whole name. Most are storms, and named by their last part."""
+    return name if "::" in name else STORMS + name
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(path, data):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def copy_tree():
+    """Makes the scratch tree what git tracks here. What did not change keeps its time, so that cargo sees that."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    names = {os.fsdecode(name) for name in names.split(b"\0") if name}
+    names = {name for name in names if os.path.isfile(os.path.join(ROOT, name))}
+    for folder, _, files in os.walk(TREE):
+        for file in files:
+            path = os.path.join(folder, file)
+            if os.path.relpath(path, TREE) not in names:
+                os.remove(path)
+    for name in names:
+        source, copy = os.path.join(ROOT, name), os.path.join(TREE, name)
+        if not os.path.isfile(copy) or read(copy) != read(source):
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            shutil.copyfile(source, copy)
+
+
+def stale(mutation):
+    """What is wrong with its edits, if anything is."""
+    for file, old, _ in mutation.edits:
+        path = os.path.join(ROOT, file)
+        count = read(path).count(old.encode()) if os.path.isfile(path) else 0
+        if count != 1:
+            return f"{mutation.id()}: {file} has {count} times what must be there once: {old.strip()!r}"
+    for name in mutation.storms:
+        module, _, function = full(name).rpartition("::")
+        source = "tests/it/" + module.replace("::", "/") + ".rs"
+        if f"async fn {function}()" not in read(os.path.join(ROOT, source)).decode():
+            return f"{mutation.id()}: there is no {function} in {source}"
+    return None
+
+
+class Applied:
+    """A mutation's edits are in the scratch tree as long as this lasts."""
+
+    def __init__(self, mutation):
+        self.mutation = mutation
+        self.before = {}
+
+    def __enter__(self):
+        for file, old, new in self.mutation.edits:
+            path = os.path.join(TREE, file)
+            source = read(path)
+            self.before.setdefault(path, source)
+            write(path, source.replace(old.encode(), new.encode()))
+
+    def __exit__(self, *_):
+        for path, source in self.before.items():
+            write(path, source)
+
+
+def run(command, log, limit):
+    """Runs it in the scratch tree. Its exit code, or none if it took too long and was ended."""
+    env = dict(os.environ, CARGO_TARGET_DIR=BUILD, CARGO_INCREMENTAL="1", CARGO_PROFILE_DEV_DEBUG="0",
+               STORM_PATIENCE=str(PATIENCE), FAULT_SEED=str(SEED))
+    with open(log, "ab") as output:
+        child = subprocess.Popen(command, cwd=TREE, env=env, stdin=subprocess.DEVNULL, stdout=output,
+                                 stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            return child.wait(limit)
+        except BaseException as error:
+            # Its children too: they are one group, which this script has begun.
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                return None
+            raise
+
+
+def build(log):
+    return run(["cargo", "test", "--locked", "--test", "it", "--no-run"], log, 3600) == 0
+
+
+def storm(name, log, limit):
+    """Runs a storm: "passes", "fails" or "no end", and why."""
+    start = os.path.getsize(log) if os.path.exists(log) else 0
+    code = run(["cargo", "test", "--locked", "--test", "it", "--", "--exact", full(name)], log, limit)
+    output = read(log)[start:].decode(errors="replace")
+    if code is None:
+        return "no end", f"more than {limit} s"
+    if code == 0 and "1 passed" in output:
+        return "passes", ""
+    if "1 failed" in output:
+        return "fails", why(output)
+    return "breaks", f"exit code {code}"
+
+
+def why(output):
+    """The first thing that a failed storm found wrong."""
+    mistake = r'"((?:missing|twice|out of order|never happened|a hidden|an event without)[^"]*)'
+    for pattern in (mistake, r"panicked at [^\n]*\n([^\n]*)"):
+        found = re.search(pattern, output)
+        if found:
+            return re.sub(r"Happened \{ seq: (\d+)[^}]*\}?", r"number \1", found[1])[:60].rstrip(" \\")
+    return ""
+
+
+def run_with(mutation, log):
+    """What becomes of its storms while it is applied: name, result, and why."""
+    storms = ", ".join(mutation.storms)
+    if not build(log):
+        return [(storms, "no build", "it does not compile")]
+    result, reason = storm(CALM, log, LIMIT)
+    if result != "passes":
+        return [(storms, "too much", f"{CALM} {result}: {reason}")]
+    return [(name, *storm(name, log, LIMIT)) for name in mutation.storms]
+
+
+def chosen(words):
+    picked = [mutation for mutation in MUTATIONS
+              if not words or any(mutation.id().startswith(word) for word in words)]
+    for word in words:
+        if not any(mutation.id().startswith(word) for mutation in MUTATIONS):
+            sys.exit(f'there is no mutation "{word}": see --list')
+    return picked
+
+
+def print_table(rows):
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + "  " + row[-1], flush=True)
+
+
+def main():
+    global SEED
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", help="only those whose fault/name begins so")
+    parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
+    parser.add_argument("--skip-unmutated", action="store_true", help="do not run the storms as everything is first")
+    parser.add_argument("--seed", type=int, default=7, help="FAULT_SEED for the storms (7)")
+    options = parser.parse_args()
+    SEED = options.seed
+    mutations = chosen(options.names)
+    wrong = [text for text in map(stale, MUTATIONS) if text]
+    if wrong:
+        sys.exit("the table in tools/mutations.py is stale:\n" + "\n".join(wrong))
+    if options.list:
+        print_table([("FAULT/NAME", "STORM", "WHAT IS TAKEN OUT")] +
+                    [(mutation.id(), ", ".join(mutation.storms), mutation.what) for mutation in mutations])
+        return
+    os.makedirs(LOGS, exist_ok=True)
+    # Two at a time would build each other's mutations.
+    lock = open(os.path.join(SCRATCH, "lock"), "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("tools/mutations.py runs already")
+    # Whoever ends it ends what it runs.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    copy_tree()
+    if not options.skip_unmutated:
+        log = os.path.join(LOGS, "unmutated.log")
+        write(log, b"")
+        if not build(log):
+            sys.exit(f"nothing is mutated, and it does not compile: see {os.path.relpath(log)}")
+        for name in dict.fromkeys(name for mutation in mutations for name in mutation.storms):
+            result, reason = storm(name, log, 600)
+            print(f"unmutated: {name} {result} {reason}".rstrip(), flush=True)
+            if result != "passes":
+                sys.exit(f"nothing is mutated, and {name} {result}: see {os.path.relpath(log)}")
+    rows = []
+    for mutation in mutations:
+        log = os.path.join(LOGS, re.sub(r"[^a-zA-Z-]+", "-", mutation.id()) + ".log")
+        write(log, b"")
+        started = time.monotonic()
+        with Applied(mutation):
+            results = run_with(mutation, log)
+        for name, result, reason in results:
+            verdict = {"fails": "caught", "no end": "caught", "passes": "SURVIVES"}
+            rows.append((mutation.id(), name, verdict.get(result, result.upper()), reason))
+            print(f"{time.monotonic() - started:4.0f} s  " + "  ".join(rows[-1]), flush=True)
+    print()
+    print_table([("FAULT/NAME", "STORM", "RESULT", "WHAT IT FOUND")] + rows)
+    bad = sum(row[2] != "caught" for row in rows)
+    if bad:
+        sys.exit(f"{bad} of {len(rows)} are not caught")
+
+
+if __name__ == "__main__":
+    main()
