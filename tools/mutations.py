@@ -85,9 +85,9 @@ SESSION_STAYS = (
 )
 FROM_NOW = edit(
     VCENTER + "place.rs",
-    "let latest = self.clock.now().saturating_sub(self.overlap);",
-    "if self.checkpoint.last.is_some() {\n            return self.clock.now();\n        }\n"
-    "        let latest = self.clock.now().saturating_sub(self.overlap);",
+    "let Checkpoint { resume, newest, horizon, .. } = self.checkpoint;",
+    "if self.checkpoint.last.is_some() {\n            return now;\n        }\n"
+    "        let Checkpoint { resume, newest, horizon, .. } = self.checkpoint;",
 )
 ALL_NEW = edit(VCENTER + "place.rs", "let new = self.is_new(seen);", "let new = true;")
 NO_TIMEOUT = edit(
@@ -195,8 +195,8 @@ MUTATIONS = [
         edit(VCENTER + "place.rs", "        self.clock = clock;\n",
              "        self.clock = clock;\n        if before.is_some() {\n            return None;\n        }\n"),
         # A collector that begins no later than vCenter's present time does as well in a storm.
-        edit(VCENTER + "place.rs", "let latest = self.clock.now().saturating_sub(self.overlap);",
-             "let latest = i64::MAX;"),
+        edit(VCENTER + "place.rs", "let now = self.clock.now();\n        let Checkpoint {",
+             "let now = i64::MAX;\n        let Checkpoint {"),
     ), ("the_clock_jumps_back",)),
     Mutation("unknown-type", "dropped", "an event of a class that no schema has is none",
              (edit("src/vim25/transcode.rs", "        summary.events += 1;\n",

@@ -28,7 +28,7 @@ pub struct Checkpoint {
     pub newest: i64,
     /// The newest event that was read, if vCenter must still have it when reading resumes: key and CreatedTime.
     pub last: Option<(i32, i64)>,
-    /// From here on every journaled event is remembered in `recent`. Forgetting raises it, time does not.
+    /// From here on every journaled event is remembered in `recent`. Forgetting raises it, and giving up; time does not.
     pub horizon: i64,
     /// The events journaled lately.
     pub recent: Recent,
