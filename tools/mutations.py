@@ -191,7 +191,11 @@ MUTATIONS = [
                    "let ours = std::time::UNIX_EPOCH.elapsed().map_or(0, |at| super::timing::micros(at));\n"
                    "        let new = self.is_new(seen) && seen.1 < ours + 60_000_000;"),),
              ("the_clock_jumps_forwards",)),
-    Mutation("clock=-", "no-rebase", "that the clock was set back is not heeded (two safeguards)", (
+    Mutation("clock=-", "no-rebase", "that the clock was set back is not heeded",
+             (edit(VCENTER + "place.rs", "        self.clock = clock;\n",
+                   "        self.clock = clock;\n        if before.is_some() {\n            return None;\n        }\n"),),
+             ("the_clock_jumps_back",)),
+    Mutation("clock=-", "old-clock", "nor does a new collector begin where the clock is (two safeguards)", (
         edit(VCENTER + "place.rs", "        self.clock = clock;\n",
              "        self.clock = clock;\n        if before.is_some() {\n            return None;\n        }\n"),
         # A collector that begins no later than vCenter's present time does as well in a storm.

@@ -141,8 +141,8 @@ async fn reading_goes_on_where_news_cannot_be_asked_for() {
         fake.happen(&[(key, NOW + i64::from(key))]);
         running.read_until(has_key(key)).await;
     }
-    assert_eq!((fake.calls("Login"), fake.calls("CreateCollectorForEvents")), (1, 1));
     running.state("it is tried again", |_| fake.calls("CreateFilter") > 2).await;
+    assert_eq!((fake.calls("Login"), fake.calls("CreateCollectorForEvents")), (1, 1));
     assert!(running.status.errors_total() > 1, "told");
     fake.state().forget_scripts();
     running.state("news are waited for", |_| fake.open().2 == 1).await;
