@@ -79,8 +79,6 @@ pub struct Delivery {
     window: Window,
     /// When the entry was read that keeps the front from reading on, if one does.
     stuck: Option<Instant>,
-    /// When the oldest entry of a front was read that holds much, whether or not there is more to read.
-    held: Option<Instant>,
     tracks: Vec<Track>,
     index: HashMap<Target, usize>,
     runnable: VecDeque<usize>,
@@ -124,7 +122,6 @@ impl Delivery {
             name: status.name.as_str().into(),
             window: Window::new(state.front),
             stuck: None,
-            held: None,
             tracks: Vec::new(),
             index: HashMap::new(),
             runnable: VecDeque::new(),
@@ -218,7 +215,7 @@ impl Delivery {
         let due = [
             self.alarms.peek().map(|Reverse((at, _))| *at),
             self.commit_at,
-            self.stuck.or(self.held).map(|since| since + STUCK),
+            self.stuck.or_else(|| self.held().map(read::look_again)).map(|since| since + STUCK),
             owes.then(|| now + LOOK),
             more.then_some(now),
         ];

@@ -44,14 +44,13 @@ impl Delivery {
             }
         }
         self.stuck = None;
-        self.held = self.held().map(look_again);
         let behind = self.cursor.newest().0.saturating_sub(self.window.front().0);
         self.status.backlog(behind);
         Ok(())
     }
 
     /// When the oldest entry was read, if the front holds much.
-    fn held(&self) -> Option<Instant> {
+    pub(super) fn held(&self) -> Option<Instant> {
         self.window.oldest().filter(|_| self.window.bytes() >= HELD)
     }
 
@@ -247,7 +246,7 @@ impl Delivery {
 }
 
 /// From when on [`STUCK`] counts: from when the oldest entry was read, or from now, if a look has not helped.
-fn look_again(oldest: Instant) -> Instant {
+pub(super) fn look_again(oldest: Instant) -> Instant {
     let now = Instant::now();
     if now - oldest < STUCK { oldest } else { now }
 }

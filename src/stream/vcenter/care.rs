@@ -51,7 +51,7 @@ pub(super) struct Care {
     pub(super) afresh: bool,
     /// vCenter's clock when we last looked at it, and which vCenter's.
     pub(super) clock: Option<(Uuid, Clock)>,
-    /// The clock was set back, and it is not known yet whether anything is missing: what was dated in between.
+    /// The clock was set back, and reading is not past that: from the earliest date since to the latest before.
     pub(super) stepped: Option<(i64, i64)>,
     /// When to look back for late events; collectors come and go meanwhile.
     pub(super) plan: LookPlan,
@@ -96,48 +96,60 @@ impl Care {
         }
     }
 
-    /// vCenter's clock was looked at, and was this before. If it was set back, what is missing from before it was may be
-    /// dated later than what comes behind it.
+    /// vCenter's clock was looked at, and was this before.
     pub(super) fn note_step(&mut self, before: Clock, now: Clock) {
-        if let Some((from, to)) = before.step_back_to(now) {
-            let (known_from, known_to) = self.stepped.unwrap_or((from, to));
-            self.stepped = Some((from.min(known_from), to.max(known_to)));
+        if let Some(step) = before.step_to(now) {
+            let (since, until) = self.stepped.unwrap_or((step.since, step.until));
+            self.stepped = Some((since.min(step.since), until.max(step.until)));
         }
     }
 
-    /// What was on its way into the journal may not have arrived.
-    pub(super) fn doubt(&mut self) {
-        self.forget_nameless();
-        self.skip_to = None;
+    /// What may be missing where a gap is found and reading has come to `newest`. Around a clock that was set back, what
+    /// is missing may be dated later than what comes behind it: until reading is past that.
+    pub(super) fn widen(&mut self, gap: Option<(i64, i64)>, newest: i64) -> Option<(i64, i64)> {
+        let Some((since, until)) = self.stepped else { return gap };
+        if gap.is_some() || newest > until {
+            self.stepped = None;
+        }
+        gap.map(|(from, to)| (from.min(since), to.max(until)))
     }
 
-    /// What was read since may not be passed on.
-    pub(super) fn forget_nameless(&mut self) {
-        self.nameless.clear();
+    /// Whether an event that no key and time identify is one that was not passed on yet.
+    pub(super) fn is_first(&self, event: &Event) -> bool {
+        !self.nameless.contains(event.id())
     }
 
-    /// Remembers an event that no key and time identify. Whether it is one that was not passed on yet.
-    pub(super) fn is_first(&mut self, id: &str) -> bool {
-        if self.nameless.contains(id) {
-            return false;
+    /// These are in the journal: those among them that no key and time identify shall not be passed on again.
+    pub(super) fn remember(&mut self, nameless: Vec<String>) {
+        for id in nameless {
+            if self.nameless.len() >= MOST_NAMELESS {
+                self.nameless.pop_first();
+            }
+            self.nameless.insert(id);
         }
-        if self.nameless.len() >= MOST_NAMELESS {
-            self.nameless.pop_first();
-        }
-        self.nameless.insert(id.to_owned())
     }
 
     /// Drops the page's events that no key and time identify and that were passed on before.
-    pub(super) fn keep_first(&mut self, page: &mut Page) {
+    pub(super) fn keep_first(&self, page: &mut Page) {
         let Page { events, undecoded, .. } = page;
         events.retain(|event| {
-            let keep = (event.key().is_some() && event.created().is_some()) || self.is_first(event.id());
+            let keep = has_name(event) || self.is_first(event);
             if !keep {
                 undecoded.retain(|told| told.id != event.id());
             }
             keep
         });
     }
+}
+
+/// Whether key and time identify the event.
+fn has_name(event: &Event) -> bool {
+    event.key().is_some() && event.created().is_some()
+}
+
+/// The ids of those that no key and time identify.
+pub(super) fn nameless(events: &[Event]) -> Vec<String> {
+    events.iter().filter(|event| !has_name(event)).map(|event| event.id().to_owned()).collect()
 }
 
 impl Tail<'_> {
@@ -232,20 +244,19 @@ mod tests {
     use crate::vim25::Shape;
 
     #[test]
-    fn an_event_without_key_or_time_is_passed_on_once_until_that_is_in_doubt() {
+    fn an_event_without_key_or_time_is_passed_on_until_it_is_in_the_journal() {
         let xml = br#"<E:Envelope xmlns:E="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><E:Body><ReadNextEventsResponse xmlns="urn:vim25"><returnval xsi:type="VmPoweredOnEvent"><key>99999999999</key><createdTime>2026-11-22T10:00:01Z</createdTime></returnval><returnval xsi:type="VmPoweredOnEvent"><key>2</key><chainId>1</chainId><createdTime>2026-11-22T10:00:01Z</createdTime></returnval></ReadNextEventsResponse></E:Body></E:Envelope>"#;
         let mut reader = PageReader::new("vc".into(), "s", Shape::V6_7, Uuid::nil(), "6.7");
         let mut care = Care::new(&Timing::default());
-        let mut kept = || {
+        let mut kept = |care: &Care| {
             let mut page = reader.read(xml, |_| true);
             care.keep_first(&mut page);
-            (page.events.len(), page.undecoded.len())
+            (page.events.len(), page.undecoded.len(), nameless(&page.events))
         };
-        assert_eq!(kept(), (2, 1));
-        assert_eq!(kept(), (1, 0), "what has a key and a time is told apart by them, elsewhere");
-        care.doubt();
-        let mut page = reader.read(xml, |_| true);
-        care.keep_first(&mut page);
-        assert_eq!(page.events.len(), 2);
+        let (events, undecoded, ids) = kept(&care);
+        assert_eq!((events, undecoded, ids.len()), (2, 1, 1));
+        assert_eq!(kept(&care).2, ids, "the journal may not have taken it");
+        care.remember(ids);
+        assert_eq!(kept(&care), (1, 0, Vec::new()), "what has a key and a time is told apart by them, elsewhere");
     }
 }

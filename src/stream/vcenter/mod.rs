@@ -251,7 +251,7 @@ impl VCenter {
                 }
                 Err(Trouble::Journal(JournalError::Closed)) if stop.is_cancelled() => return Err(Stop::Ended),
                 Err(Trouble::Journal(error)) => {
-                    self.care.doubt();
+                    self.care.skip_to = None;
                     return Err(error.into());
                 }
             }

@@ -46,18 +46,29 @@ impl Clock {
         self.server.saturating_add(super::timing::micros(self.asked.elapsed()))
     }
 
-    /// If it was certainly set back since: no event has been dated earlier since than the first of these, and none before
-    /// later than the second.
-    pub(super) fn step_back_to(&self, later: Self) -> Option<(i64, i64)> {
-        let least = self.at_least().saturating_sub(later.now());
+    /// What is certain if `later` shows that it was set back since.
+    pub(super) fn step_to(&self, later: Self) -> Option<Step> {
+        let by = self.at_least().saturating_sub(later.now());
+        // It happened at some time since, so no event is dated earlier than that by as much.
         let most = self.now().saturating_sub(later.server);
-        (least > UNEVEN_MICROS).then(|| (self.server.saturating_sub(most), self.now()))
+        (by > UNEVEN_MICROS).then(|| Step { by, since: self.server.saturating_sub(most), until: self.now() })
     }
 
     /// What it shows now, at the least, unless it was set.
     fn at_least(&self) -> i64 {
         self.server.saturating_add(super::timing::micros(self.answered.elapsed()))
     }
+}
+
+/// A clock was set back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// At least by so much.
+    pub(super) by: i64,
+    /// Nothing that happened after it is dated earlier.
+    pub(super) since: i64,
+    /// Nothing that happened before it is dated later.
+    pub(super) until: i64,
 }
 
 /// What a stream asks for, and where it begins without a checkpoint.
@@ -191,11 +202,6 @@ impl Place {
         self.expected = last.map(|seen| Expected { seen, beyond: 0, first: i64::MAX });
     }
 
-    /// Whether a new collector has yet to bring the newest event again.
-    pub(super) fn expects(&self) -> bool {
-        self.expected.is_some()
-    }
-
     /// Whether there are events beyond the expected one, which may still come.
     pub(super) fn in_doubt(&self) -> bool {
         self.expected.is_some_and(|expected| expected.beyond > 0)
@@ -253,13 +259,8 @@ impl Place {
         let newest = self.newest();
         // What is less than this, the overlap covers, where there is one.
         let enough = self.overlap / 2;
-        // As far as is certain, and as much as it can have been.
-        let (least, most) = before.map_or((0, 0), |before| {
-            (before.at_least().saturating_sub(clock.now()), before.now().saturating_sub(clock.server))
-        });
-        let since = match before.map(|before| before.server.saturating_sub(most)) {
-            // It happened at some time since, so no event is dated earlier than that by as much.
-            Some(since) if least > enough || (least > UNEVEN_MICROS && since < self.resume()) => since,
+        let since = match before.and_then(|before| before.step_to(clock)) {
+            Some(Step { by, since, .. }) if by > enough || since < self.resume() => since,
             _ if newest.saturating_sub(clock.now()) > enough => self.checkpoint.horizon,
             _ => return None,
         };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tracing::debug;
 
-use super::care::{Care, Careful};
+use super::care::{self, Care, Careful};
 use super::collector::PAGE;
 use super::finish_soon;
 use super::idle::Waiting;
@@ -135,15 +135,6 @@ impl<'a> Tail<'a> {
 
     /// Reads until there is a reason not to. Calls in flight are given up when the stream shall end, but no append.
     pub(super) async fn run(&mut self) -> Result<End, Trouble> {
-        let end = self.read().await;
-        if self.held.is_some() {
-            // It will be read again.
-            self.care.forget_nameless();
-        }
-        end
-    }
-
-    async fn read(&mut self) -> Result<End, Trouble> {
         self.careful = self.care.careful.take();
         self.afresh = std::mem::take(&mut self.care.afresh) || self.careful.is_some();
         let skip_to = self.care.skip_to.take();
@@ -220,12 +211,8 @@ impl<'a> Tail<'a> {
             }
             drop(body);
             let whole = page.count;
-            let mut gap = self.place.missing(whole == 0 && damage.is_none());
-            if !self.place.expects()
-                && let Some((from, to)) = self.care.stepped.take()
-            {
-                gap = gap.map(|gap| (gap.0.min(from), gap.1.max(to)));
-            }
+            let gap = self.place.missing(whole == 0 && damage.is_none());
+            let gap = self.care.widen(gap, self.place.newest());
             if self.place.in_doubt() {
                 if let Some(why) = damage {
                     self.held.get_or_insert_default();
@@ -249,7 +236,6 @@ impl<'a> Tail<'a> {
             let back = self.keys_went_back(&page);
             if let Some(at) = back {
                 self.out.status().note(WENT_BACK);
-                self.care.forget_nameless();
                 page.truncate(at);
             }
             self.pause = self.timing.hot;
@@ -307,6 +293,7 @@ impl<'a> Tail<'a> {
             return Ok(None);
         }
         let delta = self.place.delta_of(page.newest, &events);
+        let nameless = care::nameless(&events);
         let count = self.count();
         let stop = self.out.stop();
         let session = self.session;
@@ -323,6 +310,7 @@ impl<'a> Tail<'a> {
         };
         let (appended, next) = tokio::join!(append(self.out, self.place, events, delta), next);
         let crowded = appended?;
+        self.care.remember(nameless);
         self.care.stall.read();
         self.tell(page.undecoded, crowded);
         match next {
@@ -370,7 +358,7 @@ impl<'a> Tail<'a> {
         self.care.cuts = 0;
         let (event, undecoded) = self.pages.broken(body, why);
         page.count = page.count.max(1);
-        if self.care.is_first(event.id()) {
+        if self.care.is_first(&event) {
             page.events.push(event);
             page.undecoded.push(undecoded);
         }

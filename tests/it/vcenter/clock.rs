@@ -5,7 +5,7 @@ use std::time::Duration;
 use vmware_event_router::stream::vcenter::{BeginAt, Config, Timing};
 
 use super::{MINUTE, SECOND, events_and_gaps, has_key, stop, streaming};
-use crate::support::fault_soap::{FaultSoap, NOW, Reply};
+use crate::support::fault_soap::{FaultSoap, NOW, Reply, time};
 use crate::support::stream::{Running, config, timing};
 
 const HOUR: i64 = 60 * MINUTE;
@@ -83,6 +83,32 @@ async fn a_small_step_back_right_after_the_beginning_hides_nothing() {
     fake.state().now = NOW - 20 * SECOND;
     fake.happen(&[(1, NOW - 20 * SECOND + 1), (2, NOW - 19 * SECOND)]);
     all_came(&fake, running, 2).await;
+}
+
+#[tokio::test]
+async fn what_is_lost_around_a_step_back_lies_in_the_gap_that_is_told() {
+    let fake = FaultSoap::start().await;
+    fake.state().now = NOW + 30 * SECOND;
+    // Nothing is done about the hidden events, so that reading stands behind them.
+    let often = Timing { look_back: Duration::from_millis(20), stall: Duration::from_secs(3600), ..timing() };
+    let mut running = Running::start(Config { begin: BeginAt::At(NOW), ..config(&fake.url) }, often).await;
+    running.streaming().await;
+    fake.happen(&[(1, NOW + 20 * SECOND)]);
+    running.read_until(has_key(1)).await;
+    fake.happen_hidden(&(2..=1100).map(|key| (key, NOW + 21 * SECOND)).collect::<Vec<_>>());
+    fake.happen(&[(1101, NOW + 29 * SECOND)]);
+    fake.state().now = NOW + 10 * SECOND;
+    let asked = fake.calls("CurrentTime");
+    running.state("the clock is looked at", |_| fake.calls("CurrentTime") > asked + 2).await;
+    // All that was there is gone, and what happens now is dated before the newest of it.
+    fake.restore_before(1);
+    fake.end_sessions();
+    fake.happen(&[(1, NOW + 22 * SECOND)]);
+    running.read_until(has_key(1)).await;
+    let (keys, gaps) = events_and_gaps(&stop(&fake, running).await);
+    assert_eq!((keys, gaps.len()), (vec![1, 1], 1));
+    let (from, to) = &gaps[0];
+    assert!(*from <= time(NOW + 10 * SECOND) && *to >= time(NOW + 29 * SECOND), "{from} to {to}");
 }
 
 #[tokio::test]

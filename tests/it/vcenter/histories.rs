@@ -150,6 +150,21 @@ async fn only_what_is_really_hidden_is_passed_over() {
 }
 
 #[tokio::test]
+async fn damaged_events_before_keys_that_went_back_come_once() {
+    let fake = FaultSoap::start().await;
+    let mut running = streaming(&fake, quick()).await;
+    fake.state().damaged.extend([2, 4000]);
+    fake.happen(&[(1, NOW + 1), (2, NOW + 2), (3999, NOW + 3), (4000, NOW + 4), (4001, NOW + 5)]);
+    running.read_until(has_key(4001)).await;
+    // A new collector brings all of them again, and shows that nothing is missing.
+    fake.happen(&[(5, NOW + 6), (6, NOW + 7)]);
+    running.read_until(has_key(6)).await;
+    running.read_until_quiet().await;
+    let events = stop(&fake, running).await;
+    assert_eq!(events.len(), 7, "{events:?}");
+}
+
+#[tokio::test]
 async fn an_old_history_with_hidden_events_in_it_is_read_to_its_end() {
     let fake = FaultSoap::start().await;
     fake.state().tells_latest = true;
