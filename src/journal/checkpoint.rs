@@ -236,7 +236,7 @@ impl Recent {
         if self.bare {
             return;
         }
-        let size = (self.keys.capacity().max(self.keys.len()) * 2).next_power_of_two().max(64);
+        let size = (self.keys.len() * 2).next_power_of_two().max(64);
         self.index.clear();
         self.index.resize(size, 0);
         for at in 0..self.keys.len() {

@@ -146,8 +146,7 @@ impl Tail<'_> {
             let ours = self.types.is_empty();
             if seen.1 < self.begin() {
                 // An old one, or the clock was set back.
-                let clock = self.session.clock().await?;
-                self.set_clock(clock).await?;
+                self.look_at_clock().await?;
             } else if ours || self.largest.is_some_and(|largest| seen.0 < largest) {
                 // With a filter, the newest event of all need not be one of ours. But where keys went back, a collector
                 // may take ours for old ones, and a new one is worth a try.
@@ -235,8 +234,7 @@ impl Tail<'_> {
         if until > from {
             self.look = Some(Look::begin(self.session, self.types, from, until));
         } else {
-            let clock = self.session.clock().await?;
-            self.set_clock(clock).await?;
+            self.look_at_clock().await?;
         }
         Ok(())
     }

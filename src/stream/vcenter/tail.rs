@@ -393,7 +393,16 @@ impl<'a> Tail<'a> {
             return Ok(());
         }
         self.care.asked_clock = Some(Instant::now());
-        let clock = self.session.clock().await?;
+        self.look_at_clock().await
+    }
+
+    /// Looks at vCenter's clock, unless the stream shall end.
+    pub(super) async fn look_at_clock(&mut self) -> Result<(), Trouble> {
+        let clock = tokio::select! {
+            biased;
+            () = self.out.stop().cancelled() => return Ok(()),
+            clock = self.session.clock() => clock?,
+        };
         self.set_clock(clock).await
     }
 
