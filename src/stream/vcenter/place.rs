@@ -87,6 +87,8 @@ pub(super) struct Wanted {
 #[derive(Clone, Copy, Debug)]
 struct Expected {
     seen: Seen,
+    /// The clock was set back since: whatever is new may have happened after it, however it is dated.
+    ahead: bool,
     /// New events beyond it that came without it.
     beyond: usize,
     /// The earliest time of those.
@@ -187,7 +189,7 @@ impl Place {
             let ahead = seen.1.saturating_sub(expected.seen.1);
             if seen.0 == expected.seen.0 && ahead.saturating_abs() <= SAME_EVENT_MICROS {
                 self.expected = None;
-            } else if new && ahead > SAME_EVENT_MICROS {
+            } else if new && (expected.ahead || ahead > SAME_EVENT_MICROS) {
                 expected.beyond += 1;
                 expected.first = expected.first.min(seen.1);
             }
@@ -199,7 +201,8 @@ impl Place {
     /// that was read before.
     pub(super) fn expect(&mut self, begin: i64) {
         let last = self.checkpoint.last.filter(|(_, created)| *created >= begin);
-        self.expected = last.map(|seen| Expected { seen, beyond: 0, first: i64::MAX });
+        let newest = self.checkpoint.newest;
+        self.expected = last.map(|seen| Expected { seen, ahead: seen.1 > newest, beyond: 0, first: i64::MAX });
     }
 
     /// Whether there are events beyond the expected one, which may still come.
@@ -216,7 +219,8 @@ impl Place {
         }
         // It will not come again.
         (self.expected, self.checkpoint.last) = (None, None);
-        Some((expected.seen.1, expected.first))
+        let (last, first) = (expected.seen.1, expected.first);
+        Some((last.min(first), last.max(first)))
     }
 
     /// The change to the checkpoint that comes with events of which the newest was created then.
@@ -242,8 +246,6 @@ impl Place {
     fn at(&self, newest: i64) -> CheckpointDelta {
         let Checkpoint { instance, filter, last, horizon, .. } = self.checkpoint;
         let resume = self.resume_at(newest);
-        // A clock that was set back makes it an event to come.
-        let last = last.filter(|(_, created)| *created <= newest);
         CheckpointDelta { instance, filter, resume, newest, last, horizon }
     }
 
@@ -380,7 +382,7 @@ mod tests {
         within_a_second(newest, 5 * MINUTE);
         within_a_second(resume, 4 * MINUTE);
         assert!(!place.is_new((1, 100 * MINUTE)), "what was journaled stays remembered");
-        assert_eq!(place.last(), None, "it lies in the future");
+        assert_eq!(place.last(), Some((1, 100 * MINUTE)), "it must still be there");
         let delta = place.delta(Some(6 * MINUTE));
         within_a_second(delta.newest, 5 * MINUTE);
     }

@@ -86,6 +86,27 @@ async fn a_small_step_back_right_after_the_beginning_hides_nothing() {
 }
 
 #[tokio::test]
+async fn a_history_that_is_lost_while_the_clock_is_set_back_is_told() {
+    let fake = FaultSoap::start().await;
+    fake.state().now = NOW + 5 * MINUTE;
+    let mut running = streaming(&fake, timing()).await;
+    fake.happen(&[(1, NOW + 5 * MINUTE + 1), (2, NOW + 5 * MINUTE + 2)]);
+    running.read_until(has_key(2)).await;
+    away(&fake, &running, || {
+        fake.restore_before(1);
+        fake.state().now = NOW + MINUTE;
+        fake.happen(&[(1, NOW + MINUTE)]);
+    })
+    .await;
+    running.read_until(has_key(1)).await;
+    running.read_until_quiet().await;
+    let (keys, gaps) = events_and_gaps(&running.stop().await);
+    assert_eq!((keys, gaps.len()), (vec![1, 2, 1], 1), "{gaps:?}");
+    let (from, to) = &gaps[0];
+    assert!(*from <= time(NOW + MINUTE) && *to >= time(NOW + 5 * MINUTE + 2), "{from} to {to}");
+}
+
+#[tokio::test]
 async fn what_is_lost_around_a_step_back_lies_in_the_gap_that_is_told() {
     let fake = FaultSoap::start().await;
     fake.state().now = NOW + 30 * SECOND;
