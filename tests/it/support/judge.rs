@@ -197,8 +197,9 @@ impl Judge {
         arrivals.retain(|_, came| !came.is_empty());
         self.arrivals = arrivals;
         for key in std::mem::take(&mut self.timeless) {
-            // The one with that key; keys of undecodable events are not used twice within a run's memory.
-            let id = self.owed.keys().find(|(owed, _)| *owed == key).copied();
+            // The newest one with that key: others may have had it and be lost.
+            let with_key = self.owed.iter().filter(|((owed, _), _)| *owed == key);
+            let id = with_key.max_by_key(|(_, event)| event.seq).map(|(id, _)| *id);
             match id {
                 Some(id) => drop(self.owed.remove(&id)),
                 None => self.timeless.push(key),
