@@ -77,6 +77,9 @@ const SETTLE: Duration = Duration::from_secs(300);
 /// More events than happen between two looks at the ledger.
 const AHEAD_OF_LEDGER: u64 = 5_000;
 
+/// A restore goes back by no more.
+const MOST_RESTORED: u64 = 100_000;
+
 /// Sessions and collectors that a router which leaves nothing behind has at most, while it logs in anew.
 const MOST_SESSIONS: u64 = 4;
 const MOST_COLLECTORS: u64 = 8;
@@ -353,7 +356,9 @@ async fn run(all: &Arguments) -> Result<bool> {
             let mut fault = FAULTS[fastrand::usize(..FAULTS.len())].to_owned();
             if fault == "restore" {
                 // Further back than was read: had nobody ever seen what is gone, nobody could know.
-                fault = format!("restore={},1s", locked(&judge).owed() + AHEAD_OF_LEDGER);
+                let events = locked(&judge).owed() + AHEAD_OF_LEDGER;
+                fault =
+                    if events <= MOST_RESTORED { format!("restore={events},1s") } else { "session-expiry".to_owned() };
             }
             control.ask("POST", "/faults", format!("{fault}\n")).await?;
             watch.faults += 1;
