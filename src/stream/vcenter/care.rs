@@ -51,7 +51,8 @@ pub(super) struct Care {
     pub(super) afresh: bool,
     /// vCenter's clock when we last looked at it, and which vCenter's.
     pub(super) clock: Option<(Uuid, Clock)>,
-    /// The clock was set back, and reading is not past that: from the earliest date since to the latest before.
+    /// vCenter's clock was set back, or events came that are dated as if it had been, and reading is not past that: from
+    /// the earliest date since to the latest before.
     pub(super) stepped: Option<(i64, i64)>,
     /// When to look back for late events; collectors come and go meanwhile.
     pub(super) plan: LookPlan,
@@ -99,9 +100,22 @@ impl Care {
     /// vCenter's clock was looked at, and was this before.
     pub(super) fn note_step(&mut self, before: Clock, now: Clock) {
         if let Some(step) = before.step_to(now) {
-            let (since, until) = self.stepped.unwrap_or((step.since, step.until));
-            self.stepped = Some((since.min(step.since), until.max(step.until)));
+            self.note_dates(step.since, step.until);
         }
+    }
+
+    /// New events came where reading had come to `newest`. Those among them that are dated earlier may show that the clock
+    /// was set back, though it may be ahead again when it is looked at.
+    pub(super) fn note_early(&mut self, events: &[Event], newest: i64) {
+        let earliest = events.iter().filter_map(Event::created).min();
+        if let Some(since) = earliest.filter(|created| *created < newest) {
+            self.note_dates(since, newest);
+        }
+    }
+
+    fn note_dates(&mut self, since: i64, until: i64) {
+        let (earlier, later) = self.stepped.unwrap_or((since, until));
+        self.stepped = Some((since.min(earlier), until.max(later)));
     }
 
     /// What may be missing where a gap is found and reading has come to `newest`. Around a clock that was set back, what
@@ -240,6 +254,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::event::{Attributes, PageBuilder};
     use crate::stream::vcenter::page::PageReader;
     use crate::vim25::Shape;
 
@@ -258,5 +273,26 @@ mod tests {
         assert_eq!(kept(&care).2, ids, "the journal may not have taken it");
         care.remember(ids);
         assert_eq!(kept(&care), (1, 0, Vec::new()), "what has a key and a time is told apart by them, elsewhere");
+    }
+
+    #[test]
+    fn events_that_are_dated_back_widen_what_is_missing_until_reading_is_past_them() {
+        let events = |of: &[i64]| {
+            let mut page = PageBuilder::new("vc".into(), "s", &[]);
+            for created in of {
+                page.push(&Attributes { key: Some(1), created: Some(*created), ..Attributes::default() }, b"{}");
+            }
+            page.finish()
+        };
+        let mut care = Care::new(&Timing::default());
+        care.note_early(&events(&[100, 101]), 100);
+        assert_eq!(care.widen(Some((101, 140)), 101), Some((101, 140)));
+        care.note_early(&events(&[80, 85]), 101);
+        assert_eq!(care.widen(None, 101), None);
+        care.note_early(&events(&[87]), 101);
+        assert_eq!(care.widen(Some((101, 140)), 101), Some((80, 140)), "it happened from then on");
+        assert_eq!(care.widen(Some((101, 140)), 101), Some((101, 140)), "told once");
+        care.note_early(&events(&[80, 102]), 101);
+        assert_eq!((care.widen(None, 102), care.widen(Some((102, 140)), 102)), (None, Some((102, 140))));
     }
 }

@@ -91,8 +91,35 @@ struct Expected {
     ahead: bool,
     /// New events beyond it that came without it.
     beyond: usize,
-    /// The earliest time of those.
+    /// The first of those by time, and the two that may be the first that vCenter made: the one with the lowest key, and
+    /// the one whose key comes next after the expected one's, if keys wrapped. A late event is only the first by time.
     first: i64,
+    lowest: (i32, i64),
+    next: (u32, i64),
+}
+
+impl Expected {
+    fn of(seen: Seen, ahead: bool) -> Self {
+        Self { seen, ahead, beyond: 0, first: i64::MAX, lowest: (i32::MAX, i64::MIN), next: (u32::MAX, i64::MIN) }
+    }
+
+    fn see_beyond(&mut self, (key, created): Seen) {
+        self.beyond += 1;
+        self.first = self.first.min(created);
+        if key <= self.lowest.0 {
+            self.lowest = (key, created);
+        }
+        let distance = key.wrapping_sub(self.seen.0).cast_unsigned();
+        if distance <= self.next.0 {
+            self.next = (distance, created);
+        }
+    }
+
+    /// What is missing if it does not come: to the first of those beyond it that vCenter made.
+    fn missing(&self) -> (i64, i64) {
+        let last = self.seen.1;
+        (last.min(self.first), last.max(self.lowest.1).max(self.next.1))
+    }
 }
 
 /// Where the stream is. What is not durable yet counts: after a journal error a place must be opened anew.
@@ -190,8 +217,7 @@ impl Place {
             if seen.0 == expected.seen.0 && ahead.saturating_abs() <= SAME_EVENT_MICROS {
                 self.expected = None;
             } else if new && (expected.ahead || ahead > SAME_EVENT_MICROS) {
-                expected.beyond += 1;
-                expected.first = expected.first.min(seen.1);
+                expected.see_beyond(seen);
             }
         }
         new
@@ -202,7 +228,7 @@ impl Place {
     pub(super) fn expect(&mut self, begin: i64) {
         let last = self.checkpoint.last.filter(|(_, created)| *created >= begin);
         let newest = self.checkpoint.newest;
-        self.expected = last.map(|seen| Expected { seen, ahead: seen.1 > newest, beyond: 0, first: i64::MAX });
+        self.expected = last.map(|seen| Expected::of(seen, seen.1 > newest));
     }
 
     /// Whether there are events beyond the expected one, which may still come.
@@ -219,8 +245,7 @@ impl Place {
         }
         // It will not come again.
         (self.expected, self.checkpoint.last) = (None, None);
-        let (last, first) = (expected.seen.1, expected.first);
-        Some((last.min(first), last.max(first)))
+        Some(expected.missing())
     }
 
     /// The change to the checkpoint that comes with events of which the newest was created then.
@@ -512,6 +537,21 @@ mod tests {
         let mut place = open(100 * MINUTE + 1);
         place.sees((3, 101 * MINUTE));
         assert_eq!(place.missing(true), None, "a collector that begins behind it cannot bring it");
+    }
+
+    #[test]
+    fn a_late_event_does_not_end_what_is_missing() {
+        let gap = |last: i32, of: &[(i32, i64)]| {
+            let (mut place, _) = reopened(MINUTE, 200 * MINUTE, &[(last, 100 * MINUTE)], &wanted(0));
+            place.expect(99 * MINUTE);
+            of.iter().for_each(|(key, minute)| assert!(place.sees((*key, *minute * MINUTE))));
+            place.missing(true).map(|(from, to)| (from / MINUTE, to / MINUTE))
+        };
+        assert_eq!(gap(1, &[(900, 101), (500, 120), (501, 121)]), Some((100, 120)));
+        assert_eq!(gap(1, &[(501, 121), (900, 101), (500, 120)]), Some((100, 120)), "in whatever order they come");
+        let wrapped = [(i32::MIN + 9, 101), (i32::MAX, 120), (i32::MIN, 121)];
+        assert_eq!(gap(i32::MAX - 500, &wrapped), Some((100, 121)), "rather too much where keys wrapped");
+        assert_eq!(gap(5000, &[(9, 101), (1, 120), (2, 121)]), Some((100, 120)), "and where keys begin again");
     }
 
     #[test]

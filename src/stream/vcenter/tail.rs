@@ -212,6 +212,7 @@ impl<'a> Tail<'a> {
             drop(body);
             let whole = page.count;
             let gap = self.place.missing(whole == 0 && damage.is_none());
+            self.care.note_early(&page.events, self.place.newest());
             let gap = self.care.widen(gap, self.place.newest());
             if self.place.in_doubt() {
                 if let Some(why) = damage {

@@ -133,6 +133,29 @@ async fn what_is_lost_around_a_step_back_lies_in_the_gap_that_is_told() {
 }
 
 #[tokio::test]
+async fn what_is_lost_after_a_step_back_that_no_look_showed_lies_in_the_gap_that_is_told() {
+    let fake = FaultSoap::start().await;
+    let mut running = streaming(&fake, timing()).await;
+    fake.happen(&[(1, NOW + 1), (2, NOW + 30 * SECOND)]);
+    running.read_until(has_key(2)).await;
+    // The clock goes back by 20 seconds, and is ahead again when it is looked at.
+    fake.happen(&[(3, NOW + 11 * SECOND)]);
+    running.read_until(has_key(3)).await;
+    away(&fake, &running, || {
+        fake.happen(&[(4, NOW + 13 * SECOND), (5, NOW + 40 * SECOND)]);
+        fake.state().history.clear();
+        fake.state().now = NOW + 5 * MINUTE;
+        fake.happen(&[(6, NOW + 41 * SECOND)]);
+    })
+    .await;
+    running.read_until(has_key(6)).await;
+    let (keys, gaps) = events_and_gaps(&stop(&fake, running).await);
+    assert_eq!((keys, gaps.len()), (vec![1, 2, 3, 6], 1));
+    let (from, to) = &gaps[0];
+    assert!(*from <= time(NOW + 13 * SECOND) && *to >= time(NOW + 40 * SECOND), "{from} to {to}");
+}
+
+#[tokio::test]
 async fn a_clock_that_is_ahead_for_a_while_costs_nothing() {
     let fake = FaultSoap::start().await;
     let quick = Timing { look_back: Duration::from_millis(50), ..timing() };

@@ -421,6 +421,21 @@ async fn a_history_that_was_lost_is_a_gap() {
     assert_eq!(member(&events[0], "To"), time(NOW + 30 * SECOND).as_str());
 }
 
+#[tokio::test]
+async fn a_late_event_does_not_end_a_gap() {
+    let fake = FaultSoap::start().await;
+    let journal = journal_with(&fake, &[(1, NOW + 1), (2, NOW + 2)]).await;
+    fake.state().history.clear();
+    // Keys 3 to 8 happened in the first half of a minute and are gone; of then, one came about later.
+    fake.happen(&[(12, NOW + 5 * SECOND), (9, NOW + 30 * SECOND), (10, NOW + 31 * SECOND), (11, NOW + 32 * SECOND)]);
+    let mut running = Running::start_on(journal, config(&fake.url), timing()).await;
+    running.read_until(has_key(11)).await;
+    let events = running.stop().await;
+    assert_eq!((events[0].subject(), events[1].key()), ("EventGap", Some(12)));
+    assert_eq!(member(&events[0], "From"), time(NOW + 2).as_str());
+    assert_eq!(member(&events[0], "To"), time(NOW + 30 * SECOND).as_str());
+}
+
 /// A journal that fails when it is told to.
 struct Failing {
     inner: MemoryJournal,
