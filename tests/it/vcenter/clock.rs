@@ -135,7 +135,9 @@ async fn what_is_lost_around_a_step_back_lies_in_the_gap_that_is_told() {
 #[tokio::test]
 async fn what_is_lost_after_a_step_back_that_no_look_showed_lies_in_the_gap_that_is_told() {
     let fake = FaultSoap::start().await;
-    let mut running = streaming(&fake, timing()).await;
+    fake.state().now = NOW + 31 * SECOND;
+    let mut running = Running::start(Config { begin: BeginAt::At(NOW), ..config(&fake.url) }, timing()).await;
+    running.streaming().await;
     fake.happen(&[(1, NOW + 1), (2, NOW + 30 * SECOND)]);
     running.read_until(has_key(2)).await;
     // The clock goes back by 20 seconds, and is ahead again when it is looked at.
