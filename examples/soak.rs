@@ -68,6 +68,9 @@ const FAULTS: &[&str] = &[
     "expired=200",
 ];
 
+/// Those that take events away.
+const FORGETTING: &[&str] = &["restart=new-keys", "restore", "expired"];
+
 /// How often the state is looked at and written down.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -354,6 +357,10 @@ async fn run(all: &Arguments) -> Result<bool> {
         }
         if now < end && now >= next_fault {
             let mut fault = FAULTS[fastrand::usize(..FAULTS.len())].to_owned();
+            if FORGETTING.iter().any(|part| fault.starts_with(part)) && locked(&judge).owes_late() {
+                // What is lost before it is looked for is missed by nobody, either.
+                fault = "session-expiry".to_owned();
+            }
             if fault == "restore" {
                 // Further back than was read: had nobody ever seen what is gone, nobody could know.
                 let events = locked(&judge).owed() + AHEAD_OF_LEDGER;

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each of the programs that include this file uses a part of it")]
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -13,6 +13,9 @@ pub(crate) type Id = (i32, i64);
 
 /// Mistakes that are kept to be shown; the rest is counted.
 const MOST_SHOWN: usize = 20;
+
+/// Late events happen next to others that are not, with no more late ones between.
+const NEXT: u64 = 50;
 
 /// What is true of an event that happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +92,9 @@ pub(crate) struct Verdict {
 pub(crate) struct Judge {
     /// What happened, with whatever is needed until it has come.
     owed: HashMap<Id, Happened>,
+    /// What has not come and lies in a gap that was told; and the places of those that are not late.
+    excused: HashMap<Id, Happened>,
+    lost: BTreeSet<u64>,
     /// What came before it was known to have happened, by entity, in the order in which it came.
     arrivals: HashMap<Box<str>, VecDeque<Id>>,
     /// Where each entity is.
@@ -111,6 +117,10 @@ fn micros(text: &str) -> Option<i64> {
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     let rest = &text[text.find(start)? + start.len()..];
     Some(&rest[..rest.find(end)?])
+}
+
+fn in_gap(gaps: &[(i64, i64)], created: i64) -> bool {
+    gaps.iter().any(|(from, to)| (*from..=*to).contains(&created))
 }
 
 impl Judge {
@@ -178,7 +188,7 @@ impl Judge {
     pub(crate) fn compare(&mut self) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         for (entity, came) in &mut arrivals {
-            while let Some(event) = came.front().and_then(|id| self.owed.remove(id)) {
+            while let Some(event) = came.front().copied().and_then(|id| self.settle(&id)) {
                 came.pop_front();
                 if event.hidden {
                     self.mistake(format!("a hidden event came: {event:?}"));
@@ -198,13 +208,14 @@ impl Judge {
         self.arrivals = arrivals;
         for key in std::mem::take(&mut self.timeless) {
             // The newest one with that key: others may have had it and be lost.
-            let with_key = self.owed.iter().filter(|((owed, _), _)| *owed == key);
+            let with_key = self.owed.iter().chain(&self.excused).filter(|((owed, _), _)| *owed == key);
             let id = with_key.max_by_key(|(_, event)| event.seq).map(|(id, _)| *id);
             match id {
-                Some(id) => drop(self.owed.remove(&id)),
+                Some(id) => drop(self.settle(&id)),
                 None => self.timeless.push(key),
             }
         }
+        self.excuse();
     }
 
     /// How many events came.
@@ -212,21 +223,56 @@ impl Judge {
         self.received
     }
 
-    fn in_gap(&self, created: i64) -> bool {
-        self.gaps.iter().any(|(from, to)| (*from..=*to).contains(&created))
+    /// Excuses what lies in a gap that was told.
+    ///
+    /// A gap names when what is missing happened. A late event that is lost with what happened at the same time is dated
+    /// earlier, and nobody who has never seen it can tell when.
+    fn excuse(&mut self) {
+        let gaps = std::mem::take(&mut self.gaps);
+        for event in
+            self.owed.extract_if(|_, event| !event.hidden && in_gap(&gaps, event.created)).map(|(_, event)| event)
+        {
+            if !event.late {
+                self.lost.insert(event.seq);
+            }
+            self.excused.insert((event.key, event.created), event);
+        }
+        self.gaps = gaps;
+        let next_to = |seqs: &BTreeSet<u64>, event: &Happened| {
+            let any = |from: u64, to: u64| seqs.range(from..to).next().is_some();
+            any(event.seq.saturating_sub(NEXT), event.seq) && any(event.seq, event.seq + NEXT)
+        };
+        for (id, event) in self.owed.extract_if(|_, event| event.late && next_to(&self.lost, event)) {
+            self.excused.insert(id, event);
+        }
+    }
+
+    /// An event that came is needed no more.
+    fn settle(&mut self, id: &Id) -> Option<Happened> {
+        let event = self.owed.remove(id).or_else(|| self.excused.remove(id))?;
+        self.lost.remove(&event.seq);
+        Some(event)
     }
 
     /// How many visible events have not come and lie in no gap.
     pub(crate) fn owed(&self) -> u64 {
-        let owed = self.owed.values().filter(|event| !event.hidden && !self.in_gap(event.created));
-        owed.count() as u64
+        self.owed.values().filter(|event| !event.hidden).count() as u64
+    }
+
+    /// Whether there are late events that have not come, though others have that happened at the same time. Were they
+    /// lost now, nobody could know.
+    pub(crate) fn owes_late(&self) -> bool {
+        let late = self.owed.values().filter(|event| event.late).map(|event| event.seq);
+        let late: BTreeSet<u64> = late.collect();
+        let near = |seq: u64| late.range(seq.saturating_sub(NEXT)..seq + NEXT).next().is_some();
+        let missing = self.owed.values().filter(|event| !event.late && !event.hidden && near(event.seq)).count();
+        !late.is_empty() && missing < late.len()
     }
 
     /// The verdict so far. Those that are still owed are mistakes if all should be there.
     pub(crate) fn verdict(&mut self, all: bool) -> Verdict {
         self.compare();
-        let visible = self.owed.values().filter(|event| !event.hidden);
-        let (in_gaps, owed): (Vec<_>, Vec<_>) = visible.copied().partition(|event| self.in_gap(event.created));
+        let owed: Vec<_> = self.owed.values().filter(|event| !event.hidden).copied().collect();
         let (mut mistakes, mut shown) = (self.mistakes, self.shown.clone());
         let unknown = self.arrivals.values().flatten().copied().collect::<Vec<_>>();
         if all {
@@ -240,7 +286,7 @@ impl Judge {
         Verdict {
             happened: self.happened,
             received: self.received,
-            in_gaps: in_gaps.len() as u64,
+            in_gaps: self.excused.len() as u64,
             gaps: self.gaps.len() as u64,
             undecoded: self.undecoded,
             owed: owed.len() as u64,
@@ -311,6 +357,27 @@ mod tests {
         judge.received(gap.as_bytes());
         let verdict = judge.verdict(true);
         assert_eq!((verdict.mistakes, verdict.in_gaps, verdict.gaps), (1, 2, 1), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_late_event_is_lost_with_what_happened_at_the_same_time() {
+        let told = |gap: &str| {
+            let mut judge = Judge::default();
+            for (seq, created, late) in [(1, 1, false), (2, 2, false), (3, -9_000_000, true), (4, 3, false)] {
+                judge.happened(Happened { seq, key: seq as i32, created: NOON + created, late, ..Happened::default() });
+            }
+            judge.received(&event(1, 1, "vm-1"));
+            judge.received(gap.as_bytes());
+            judge.verdict(true).mistakes
+        };
+        let gap = |from: &str, to: &str| {
+            format!(
+                r#"{{"id":"g","type":"t/gap","data":{{"From":"2026-11-22T12:00:00.{from}Z","To":"2026-11-22T12:00:00.{to}Z","Reason":"r"}}}}"#
+            )
+        };
+        assert_eq!(told(&gap("000002", "000003")), 0);
+        assert_eq!(told(&gap("000002", "000002")), 2, "what happened after it is owed, and so is it");
+        assert_eq!(told(&gap("000003", "000003")), 2, "and what happened before");
     }
 
     #[test]
