@@ -5,6 +5,8 @@
 //! that receivers get; behind it follow, unescaped, the few header strings
 //! that cannot be cut out of that JSON. Cloning an event counts a reference.
 
+pub(crate) mod stored;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@
 
 mod checkpoint;
 pub mod config;
+pub(crate) mod embedded;
 pub mod memory;
 #[cfg(test)]
 mod tests;

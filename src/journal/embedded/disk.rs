@@ -1,0 +1,114 @@
+//! The folder that a log lives in: all that is asked of a file system, so that tests can have one that fails.
+
+#[cfg(test)]
+pub(super) mod simulated;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A folder of files.
+pub(super) trait Disk: Send + Sync + 'static {
+    /// What is there.
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    /// Makes a file that must not be there. It may be gone after a crash, until the folder is synced.
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>>;
+
+    /// A file that is there, to read and write.
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>>;
+
+    /// Removes a file. It may be back after a crash, until the folder is synced.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes durable what was created and removed.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A file.
+pub(super) trait File: Send + Sync {
+    /// How long it is.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Reads what is there from `at` on, as much as fits; less only at the file's end.
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
+
+    /// Writes all of it. Any part may be there after a crash, until it is synced.
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
+
+    /// Makes durable what was written. Once this has failed, nobody knows what the file holds.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A folder of the file system.
+#[derive(Clone, Debug)]
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes the folder, where it is not there, for its owner alone.
+    pub(super) fn make(path: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Disk for Folder {
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            // What is not text is none of ours.
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(self.0.join(name))?;
+        Ok(Box::new(file))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(fs::OpenOptions::new().read(true).write(true).open(self.0.join(name))?))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        fs::File::open(&self.0)?.sync_all()
+    }
+}
+
+impl File for fs::File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, mut into: &mut [u8], mut at: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while !into.is_empty() {
+            match FileExt::read_at(self, into, at) {
+                Ok(0) => break,
+                Ok(read) => {
+                    into = &mut into[read..];
+                    at += read as u64;
+                    done += read;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,8 @@
+//! The journal in a folder: durable, and nothing to install.
+
+mod disk;
+mod frame;
+mod log;
+#[cfg(test)]
+mod model;
+mod scan;
