@@ -5,11 +5,12 @@ mod read;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use futures_util::future::{FutureExt as _, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
@@ -80,7 +81,7 @@ pub struct Delivery {
     /// When the entry was read that keeps the front from reading on, if one does.
     stuck: Option<Instant>,
     tracks: Vec<Track>,
-    index: HashMap<Target, usize>,
+    index: HashMap<Target, usize, RandomState>,
     runnable: VecDeque<usize>,
     lanes: Vec<usize>,
     lanes_bytes: usize,
@@ -123,7 +124,7 @@ impl Delivery {
             window: Window::new(state.front),
             stuck: None,
             tracks: Vec::new(),
-            index: HashMap::new(),
+            index: HashMap::default(),
             runnable: VecDeque::new(),
             lanes: Vec::new(),
             lanes_bytes: 0,
@@ -140,7 +141,7 @@ impl Delivery {
             committed: state.clone(),
             uncommitted: 0,
             commit_at: None,
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             processor,
             status,
             cursor,

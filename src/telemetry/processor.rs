@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -102,8 +103,8 @@ pub struct SubjectCounts {
 struct Now {
     state: ProcessorState,
     presence: Presence,
-    subjects: HashMap<Box<[u8]>, SubjectCounts>,
-    targets: HashMap<Target, Arc<TargetStatus>>,
+    subjects: HashMap<Box<[u8]>, SubjectCounts, RandomState>,
+    targets: HashMap<Target, Arc<TargetStatus>, RandomState>,
 }
 
 /// How one processor fares.
@@ -154,8 +155,8 @@ impl ProcessorStatus {
             now: Mutex::new(Now {
                 state: ProcessorState::NotReady { why: None },
                 presence: Presence::away(),
-                subjects: HashMap::new(),
-                targets: HashMap::new(),
+                subjects: HashMap::default(),
+                targets: HashMap::default(),
             }),
         }
     }

@@ -1,5 +1,6 @@
 //! The journal in a folder: durable, and nothing to install.
 
+mod batch;
 mod disk;
 mod frame;
 mod log;

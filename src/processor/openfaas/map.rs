@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{Mutex, watch};
@@ -27,9 +28,9 @@ const MOST_TOLD: usize = 20;
 /// One version of the map.
 #[derive(Debug)]
 pub(super) struct Map {
-    by_subject: HashMap<Box<[u8]>, Targets>,
+    by_subject: HashMap<Box<[u8]>, Targets, RandomState>,
     /// Every function that is there, with the URL that calls it.
-    functions: HashMap<Target, Uri>,
+    functions: HashMap<Target, Uri, RandomState>,
     nobody: Targets,
     /// Whether what is not in the map is known to be gone. A gateway may have answered
     /// an empty list by mistake, and what a function is owed outlives the router.
@@ -38,7 +39,12 @@ pub(super) struct Map {
 
 impl Map {
     fn new() -> Self {
-        Self { by_subject: HashMap::new(), functions: HashMap::new(), nobody: Targets::from([]), certain: false }
+        Self {
+            by_subject: HashMap::default(),
+            functions: HashMap::default(),
+            nobody: Targets::from([]),
+            certain: false,
+        }
     }
 
     /// The URL that calls the function, if the map has it.
@@ -148,7 +154,7 @@ impl Ledger {
     /// The map of all that is known.
     fn map(&self, urls: &Urls) -> Map {
         let mut targets: HashMap<&str, Vec<Target>> = HashMap::new();
-        let mut functions = HashMap::with_capacity(self.functions.len());
+        let mut functions = HashMap::with_capacity_and_hasher(self.functions.len(), RandomState::default());
         for (name, known) in &self.functions {
             let Some(uri) = urls.of(name) else { continue };
             let target = Target::new(name);

@@ -21,6 +21,9 @@ use crate::support::judge::{Happened, Judge, Verdict};
 use crate::support::router::{metrics, processor, stream};
 use crate::support::simulator::Simulator;
 
+/// Between faults that come together.
+const AND: &str = " and ";
+
 const EVENTS: u64 = 100_000;
 const MOMENTS: u64 = 20;
 
@@ -72,7 +75,10 @@ async fn run_at(rate: &str, faults: &[&str]) -> Verdict {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut planned = Vec::new();
     for fault in faults {
-        planned.extend((0..MOMENTS).map(|_| format!("{fault}@{}", random.u64(2 * AHEAD..EVENTS))));
+        for _ in 0..MOMENTS {
+            let moment = random.u64(2 * AHEAD..EVENTS);
+            planned.extend(fault.split(AND).map(|fault| format!("{fault}@{moment}")));
+        }
     }
     let (most, seed) = (EVENTS.to_string(), seed.to_string());
     let mut args = vec!["--tls=false", "--rate", rate, "--most", &most, "--seed", &seed];
@@ -127,7 +133,7 @@ async fn run_at(rate: &str, faults: &[&str]) -> Verdict {
     let figures = simulator.figures().await;
     let verdict = locked(&judge).verdict(true);
     println!("{verdict:?}\n{figures:#}");
-    for fault in faults {
+    for fault in faults.iter().flat_map(|fault| fault.split(AND)) {
         let name = fault.split(['=', '@']).next().unwrap();
         assert_eq!(figures["faults"][name].as_u64(), Some(MOMENTS), "{name}: {figures:#}");
     }
@@ -268,7 +274,7 @@ async fn there_are_too_many_collectors() {
 
 #[tokio::test]
 async fn logins_are_refused_for_a_while() {
-    let verdict = run(&["login=300ms", "session-expiry"]).await;
+    let verdict = run(&["login=300ms and session-expiry"]).await;
     assert_eq!(verdict.gaps, 0, "{verdict:?}");
 }
 

@@ -1,0 +1,154 @@
+//! What the log of events holds: batches of events, each with the change to its stream's checkpoint, and the checkpoints
+//! that a segment begins with.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::log::Frames;
+use crate::event::Event;
+use crate::event::stored::{read_number, read_signed, write_number, write_signed};
+use crate::journal::{Batch, Checkpoint, CheckpointDelta, Recent};
+
+/// Kinds of frames.
+pub(super) const EVENTS: u8 = 1;
+pub(super) const CHECKPOINT: u8 = 2;
+
+/// A frame's events take no more, unless a single one does: a reader holds a whole frame as long as one of its events.
+const MOST_BYTES: usize = 64 * 1024;
+const MOST_EVENTS: usize = 4096;
+
+/// There is a change to the checkpoint; it names the newest event.
+const CHANGES: u8 = 1;
+const NAMES_LAST: u8 = 2;
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    write_number(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn read_part<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (part, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(part)
+}
+
+fn read_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let length = usize::try_from(read_number(bytes)?).ok()?;
+    std::str::from_utf8(read_part(bytes, length)?).ok()
+}
+
+fn write_delta(out: &mut Vec<u8>, delta: Option<&CheckpointDelta>) {
+    let Some(delta) = delta else {
+        out.push(0);
+        return;
+    };
+    out.push(CHANGES | if delta.last.is_some() { NAMES_LAST } else { 0 });
+    out.extend_from_slice(delta.instance.as_bytes());
+    out.extend_from_slice(&delta.filter.to_le_bytes());
+    for time in [delta.resume, delta.newest, delta.horizon] {
+        write_signed(out, time);
+    }
+    if let Some((key, created)) = delta.last {
+        write_signed(out, key.into());
+        write_signed(out, created);
+    }
+}
+
+fn read_delta(bytes: &mut &[u8]) -> Option<Option<CheckpointDelta>> {
+    let flags = read_part(bytes, 1)?[0];
+    if flags & CHANGES == 0 {
+        return Some(None);
+    }
+    let instance = Uuid::from_slice(read_part(bytes, 16)?).ok()?;
+    let filter = u64::from_le_bytes(*read_part(bytes, 8)?.first_chunk()?);
+    let (resume, newest, horizon) = (read_signed(bytes)?, read_signed(bytes)?, read_signed(bytes)?);
+    let last = if flags & NAMES_LAST > 0 {
+        Some((i32::try_from(read_signed(bytes)?).ok()?, read_signed(bytes)?))
+    } else {
+        None
+    };
+    Some(Some(CheckpointDelta { instance, filter, resume, newest, last, horizon }))
+}
+
+/// How many of the events go into one frame.
+fn fitting(events: &[Event]) -> usize {
+    let mut bytes = 0;
+    let fits = |event: &&Event| {
+        bytes += event.size();
+        bytes <= MOST_BYTES
+    };
+    events.iter().take(MOST_EVENTS).take_while(fits).count().max(1).min(events.len())
+}
+
+/// Adds a batch to what is to be appended.
+pub(super) fn write(frames: &mut Frames, batch: &Batch) {
+    let mut rest = &batch.events[..];
+    loop {
+        let (now, behind) = rest.split_at(fitting(rest));
+        rest = behind;
+        // The change comes with the last frame: until then the batch is not whole.
+        let delta = batch.checkpoint.as_ref().filter(|_| rest.is_empty());
+        // No more than fit.
+        frames.push(EVENTS, now.len() as u16, rest.is_empty(), |out| {
+            write_text(out, &batch.stream);
+            write_delta(out, delta);
+            now.iter().for_each(|event| event.store(out));
+        });
+        if rest.is_empty() {
+            return;
+        }
+    }
+}
+
+/// A frame of events.
+pub(super) struct Part {
+    pub(super) stream: Arc<str>,
+    pub(super) delta: Option<CheckpointDelta>,
+    pub(super) events: Vec<Event>,
+}
+
+/// Reads a frame of so many events; none if that is no such frame. `stream` finds the streams that are known.
+pub(super) fn read(payload: &[u8], count: u16, stream: impl FnOnce(&str) -> Arc<str>) -> Option<Part> {
+    let mut bytes = payload;
+    let stream = stream(read_text(&mut bytes)?);
+    let delta = read_delta(&mut bytes)?;
+    let mut from = Bytes::copy_from_slice(bytes);
+    let events: Vec<_> = std::iter::from_fn(|| Event::restore(&mut from, &stream)).take(count.into()).collect();
+    (events.len() == usize::from(count) && from.is_empty()).then_some(Part { stream, delta, events })
+}
+
+/// Adds a stream's whole checkpoint to what a segment begins with.
+pub(super) fn write_checkpoint(frames: &mut Frames, stream: &str, checkpoint: &Checkpoint) {
+    frames.push(CHECKPOINT, 0, true, |out| {
+        let Checkpoint { instance, filter, resume, newest, last, horizon, .. } = *checkpoint;
+        write_text(out, stream);
+        write_delta(out, Some(&CheckpointDelta { instance, filter, resume, newest, last, horizon }));
+        write_number(out, checkpoint.recent.len() as u64);
+        // Most follow the one before closely, in key and time.
+        let (mut key, mut created) = (0, 0);
+        for (next_key, next_created) in checkpoint.recent.iter() {
+            write_signed(out, i64::from(next_key) - i64::from(key));
+            write_signed(out, next_created.wrapping_sub(created));
+            (key, created) = (next_key, next_created);
+        }
+    });
+}
+
+/// Reads a stream's checkpoint; none if that is none.
+pub(super) fn read_checkpoint(payload: &[u8]) -> Option<(Arc<str>, Checkpoint)> {
+    let mut bytes = payload;
+    let stream = read_text(&mut bytes)?.into();
+    let mut checkpoint = Checkpoint::bare(&read_delta(&mut bytes)??);
+    let count = read_number(&mut bytes)?;
+    let mut recent = Recent::bare();
+    let (mut key, mut created) = (0_i64, 0_i64);
+    for _ in 0..count {
+        key = key.checked_add(read_signed(&mut bytes)?)?;
+        created = created.wrapping_add(read_signed(&mut bytes)?);
+        recent.insert(i32::try_from(key).ok()?, created);
+    }
+    checkpoint.recent = recent;
+    bytes.is_empty().then_some((stream, checkpoint))
+}
