@@ -152,3 +152,74 @@ pub(super) fn read_checkpoint(payload: &[u8]) -> Option<(Arc<str>, Checkpoint)> 
     checkpoint.recent = recent;
     bytes.is_empty().then_some((stream, checkpoint))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::Position;
+    use crate::event::{Attributes, PageBuilder};
+    use crate::journal::embedded::disk::simulated::Simulated;
+    use crate::journal::embedded::log::{Log, Options};
+
+    fn events(count: i32, bytes: usize) -> Vec<Event> {
+        let mut page = PageBuilder::new("vc".into(), "s", &[]);
+        for key in 0..count {
+            let created = Some(i64::from(key) * 1_000);
+            page.push(&Attributes { key: Some(key - 9), created, ..Attributes::default() }, &vec![b'7'; bytes]);
+        }
+        page.finish()
+    }
+
+    #[test]
+    fn batches_and_checkpoints_come_back_as_they_were() {
+        let delta = |last| CheckpointDelta {
+            instance: Uuid::from_u128(7),
+            filter: u64::MAX,
+            resume: -5,
+            newest: i64::MAX,
+            last,
+            horizon: i64::MIN,
+        };
+        let batch = |events, checkpoint| Batch { stream: "vc".into(), events, checkpoint };
+        let batches = [
+            batch(events(300, 1000), Some(delta(Some((i32::MIN, 77))))),
+            batch(events(2, 200_000), None),
+            batch(Vec::new(), Some(delta(None))),
+        ];
+        let mut checkpoint = Checkpoint::bare(&delta(None));
+        checkpoint.apply(&delta(Some((3, 4))), &events(5000, 1));
+        let options = Options { log: 1, segment_bytes: 1 << 20, synced: true };
+        let (mut log, _) =
+            Log::open(std::sync::Arc::new(Simulated::default()), options, Position(0), &mut |_| {}).unwrap();
+        let mut lengths = Vec::new();
+        let mut snapshot = |frames: &mut Frames| {
+            write_checkpoint(frames, "vc", &checkpoint);
+            lengths.push(frames.bytes());
+        };
+        log.append(1, &mut snapshot, &mut |frames| batches.iter().for_each(|batch| write(frames, batch))).unwrap();
+        assert!(lengths[0] < 5000 * 4, "{lengths:?}: a remembered event takes few bytes");
+        let mut read_back = Vec::new();
+        let mut deltas = Vec::new();
+        let mut largest = 0;
+        log.reader()
+            .read(Position(0), &mut |head, payload| {
+                largest = largest.max(head.count);
+                let part = read(payload, head.count, |name| name.into()).unwrap();
+                assert!(read(&payload[..payload.len() - 1], head.count, |name| name.into()).is_none());
+                assert_eq!(&*part.stream, "vc");
+                read_back.extend(part.events);
+                deltas.extend(part.delta);
+                true
+            })
+            .unwrap();
+        let all: Vec<_> = batches.iter().flat_map(|batch| &batch.events).collect();
+        assert!(
+            read_back
+                .iter()
+                .map(|event| (event.json(), event.key()))
+                .eq(all.iter().map(|event| (event.json(), event.key())))
+        );
+        assert_eq!(deltas, [delta(Some((i32::MIN, 77)))], "a frame without events is read at opening alone");
+        assert!(largest < 100, "frames are small");
+    }
+}

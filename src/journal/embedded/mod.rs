@@ -6,4 +6,5 @@ mod frame;
 mod log;
 #[cfg(test)]
 mod model;
+mod place;
 mod scan;
