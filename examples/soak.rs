@@ -367,7 +367,7 @@ async fn run(all: &Arguments) -> Result<bool> {
             }
             if fault == "restore" {
                 // Further back than was read: had nobody ever seen what is gone, nobody could know.
-                let events = locked(&judge).owed() + AHEAD_OF_LEDGER;
+                let events = locked(&judge).unread() + AHEAD_OF_LEDGER;
                 fault =
                     if events <= MOST_RESTORED { format!("restore={events},1s") } else { "session-expiry".to_owned() };
             }
