@@ -77,6 +77,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long everything may take to arrive after the last event.
 const SETTLE: Duration = Duration::from_secs(300);
 
+/// Lines of the ledger that are read at once.
+const PAGE: u64 = 20_000;
+
 /// More events than happen between two looks at the ledger.
 const AHEAD_OF_LEDGER: u64 = 5_000;
 
@@ -186,7 +189,7 @@ impl Control {
     /// Tells the judge what has happened since `from`; where the next look begins.
     async fn ledger(&self, mut from: u64, judge: &Mutex<Judge>) -> Result<u64> {
         loop {
-            let page = self.ask("GET", &format!("/ledger?from={from}&count=20000"), String::new()).await?;
+            let page = self.ask("GET", &format!("/ledger?from={from}&count={PAGE}"), String::new()).await?;
             let text = std::str::from_utf8(&page)?;
             let before = from;
             let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,8 +201,9 @@ impl Control {
                 from += 1;
                 judge.happened(event);
             }
-            judge.compare();
-            if from == before {
+            // While this is compared, more happens: that is for the next look.
+            if from - before < PAGE {
+                judge.compare();
                 return Ok(from);
             }
         }
@@ -363,7 +367,7 @@ async fn run(all: &Arguments) -> Result<bool> {
             }
             if fault == "restore" {
                 // Further back than was read: had nobody ever seen what is gone, nobody could know.
-                let events = locked(&judge).owed() + AHEAD_OF_LEDGER;
+                let events = locked(&judge).unread() + AHEAD_OF_LEDGER;
                 fault =
                     if events <= MOST_RESTORED { format!("restore={events},1s") } else { "session-expiry".to_owned() };
             }

@@ -135,7 +135,7 @@ async fn check_privileges(stream: &VCenter, session: &Arc<Session>, report: &mut
     }
     let read = async {
         let now = session.current_time().await?;
-        let collector = session.create_collector(now.saturating_sub(60_000_000), &stream.types).await?;
+        let collector = session.create_collector(now.saturating_sub(60_000_000), None, &stream.types).await?;
         let body = session.read_next(&collector, PAGE).await?;
         open_answer(&body).map(drop).map_err(|error| CallError::of_answer("ReadNextEvents", error))?;
         session.destroy(&collector).await

@@ -25,11 +25,20 @@ pub(super) struct News {
 }
 
 impl Session {
-    /// A collector of every event from `begin` on, of the given types if any are given. It dies with the session.
-    pub(super) async fn create_collector(&self, begin: i64, types: &[String]) -> Result<Ref, CallError> {
+    /// A collector of every event that is dated `begin` or later, but not later than `end`, and of the given types if any
+    /// are given. It dies with the session.
+    pub(super) async fn create_collector(
+        &self,
+        begin: i64,
+        end: Option<i64>,
+        types: &[String],
+    ) -> Result<Ref, CallError> {
         // No entity: a root folder would leave out events on the folders themselves.
         let call = Call::new("CreateCollectorForEvents", &self.event_manager).nested("filter", |mut call| {
-            call = call.nested("time", |call| call.text("beginTime", &format_time(begin)));
+            call = call.nested("time", |call| {
+                let call = call.text("beginTime", &format_time(begin));
+                if let Some(end) = end { call.text("endTime", &format_time(end)) } else { call }
+            });
             // Unset, it means no message by the letter of the documentation.
             call = call.text("disableFullMessage", "false");
             for name in types {

@@ -172,7 +172,15 @@ impl Tail<'_> {
     async fn skip_hidden(&mut self, exists: Seen) -> Result<Option<End>, Trouble> {
         let why = "vCenter has events that it does not give, not even to a new collector";
         self.out.status().trouble(why);
-        let (begin, first) = match self.find_visible(self.front, exists).await? {
+        let found = self.find_visible(self.front, exists).await?;
+        let beside = match found {
+            Found::Stopped => return Ok(Some(End::Stopped)),
+            _ => self.read_behind(&found).await?,
+        };
+        if beside.stopped {
+            return Ok(Some(End::Stopped));
+        }
+        let (begin, first) = match found {
             Found::Stopped => return Ok(Some(End::Stopped)),
             Found::Events { begin, first } => (begin, first),
             Found::Nothing => {
@@ -184,7 +192,11 @@ impl Tail<'_> {
                 (exists.1, exists.1)
             }
         };
-        let from = self.place.newest().max(self.front);
+        let mut from = self.place.newest().max(self.front);
+        let mut first = first;
+        if !beside.whole {
+            (from, first) = (from.min(self.begin()), first.max(from));
+        }
         if first > from {
             let why =
                 format!("{why}: has this user the role Read-only on the vCenter itself, with propagation to children?");

@@ -40,7 +40,7 @@ impl Look {
         let (session, types) = (Arc::clone(session), Arc::clone(types));
         let future = Box::pin(async move {
             let clock = Some(session.clock().await?);
-            let collector = session.create_collector(from, &types).await?;
+            let collector = session.create_collector(from, None, &types).await?;
             let body = read(&session, &collector).await?;
             Ok(Step::Page { collector, body, clock })
         });

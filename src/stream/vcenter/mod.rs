@@ -3,6 +3,7 @@
 //! It never ends on its own: whatever vCenter or the network does, it waits, logs in again if it must, and goes on
 //! from the checkpoint. `docs/operations.md` says what it needs there.
 
+mod behind;
 mod care;
 mod check;
 mod collector;

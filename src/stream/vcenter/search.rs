@@ -158,7 +158,7 @@ impl Tail<'_> {
         let session = self.session;
         let types = self.types;
         let look = async {
-            let collector = session.create_collector(begin, types).await?;
+            let collector = session.create_collector(begin, None, types).await?;
             let read = session.read_next(&collector, PAGE).await;
             // What is not destroyed now is destroyed with the main collector.
             match session.destroy(&collector).await {

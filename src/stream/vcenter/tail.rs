@@ -147,7 +147,7 @@ impl<'a> Tail<'a> {
         debug!(stream = %self.out.stream(), begin = format_time(self.begin), "a new collector");
         let stop = self.out.stop().clone();
         let create = async {
-            let collector = self.session.create_collector(self.begin, self.types).await?;
+            let collector = self.session.create_collector(self.begin, None, self.types).await?;
             let filter = self.session.create_filter(&collector).await;
             Ok::<_, CallError>((collector, filter))
         };

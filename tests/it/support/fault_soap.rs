@@ -100,6 +100,7 @@ struct Collector {
     /// Indices into the history, still to be read.
     queue: VecDeque<usize>,
     begin: i64,
+    end: i64,
     /// The largest key of all that it has had.
     largest: Option<i32>,
 }
@@ -301,7 +302,7 @@ impl State {
         let index = self.history.len();
         for collector in self.collectors.values_mut() {
             let old = self.only_larger && collector.largest.is_some_and(|largest| event.key < largest);
-            if !event.late && !old && event.created >= collector.begin {
+            if !event.late && !old && (collector.begin..=collector.end).contains(&event.created) {
                 collector.queue.push_back(index);
                 collector.largest = collector.largest.max(Some(event.key));
             }
@@ -387,17 +388,16 @@ impl State {
                 if self.collectors.len() >= self.most_collectors {
                     return Err("InvalidState");
                 }
-                let begin = between(body, "<beginTime>", "</beginTime>")
-                    .unwrap()
-                    .parse::<jiff::Timestamp>()
-                    .unwrap()
-                    .as_microsecond();
+                let time = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_microsecond();
+                let begin = time(between(body, "<beginTime>", "</beginTime>").unwrap());
+                let end = between(body, "<endTime>", "</endTime>").map_or(i64::MAX, time);
                 self.wanted.push(between(body, "<filter>", "</filter>").unwrap().to_owned());
                 let queue: VecDeque<_> =
-                    (0..self.history.len()).filter(|i| self.history[*i].created >= begin).collect();
+                    (0..self.history.len()).filter(|i| (begin..=end).contains(&self.history[*i].created)).collect();
                 let largest = queue.iter().map(|i| self.history[*i].key).max();
                 let name = format!("collector-{number}");
-                self.collectors.insert(name.clone(), Collector { session: cookie.to_owned(), queue, begin, largest });
+                self.collectors
+                    .insert(name.clone(), Collector { session: cookie.to_owned(), queue, begin, end, largest });
                 respond(&format!(r#"<returnval type="EventHistoryCollector">{name}</returnval>"#))
             }
             "ReadNextEvents" => {

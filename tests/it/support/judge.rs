@@ -259,6 +259,12 @@ impl Judge {
         self.owed.values().filter(|event| !event.hidden).count() as u64
     }
 
+    /// How many events have happened from the first on that has not come and lies in no gap, hidden ones too.
+    pub(crate) fn unread(&self) -> u64 {
+        let owed = self.owed.values().filter(|event| !event.hidden).map(|event| event.seq);
+        owed.min().map_or(0, |first| self.happened.saturating_sub(first))
+    }
+
     /// Whether there are late events that have not come, though others have that happened at the same time. Were they
     /// lost now, nobody could know.
     pub(crate) fn owes_late(&self) -> bool {
