@@ -1,4 +1,4 @@
-//! What a segment's file holds: a header, and frames one behind the other. `docs/journal.md` has the whole of it.
+//! What a segment's file holds: a header, and frames one behind the other.
 //!
 //! All numbers are little-endian.
 
