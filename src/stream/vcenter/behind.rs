@@ -15,7 +15,7 @@ const MOST_PAGES: u32 = 500;
 /// What is wanted of a collector that is read beside the main one.
 #[derive(Clone, Copy)]
 enum Want {
-    /// The key of its first new event.
+    /// To know whether it has new events, and the key of the first.
     Key,
     /// Its new events, up to the first that was made after the one with this key.
     MadeBefore(i32),
@@ -25,6 +25,8 @@ enum Want {
 
 /// What it brought.
 pub(super) struct Beside {
+    any: bool,
+    /// None if it cannot be read.
     key: Option<i32>,
     /// It was read to its end.
     pub(super) whole: bool,
@@ -38,8 +40,12 @@ impl Tail<'_> {
     pub(super) async fn read_behind(&mut self, found: &Found) -> Result<Beside, Trouble> {
         let (begin, end) = (self.begin(), Some(self.front));
         let first = self.read_beside(begin, end, Want::Key).await?;
-        let Some(key) = first.key.filter(|_| !first.stopped) else { return Ok(first) };
-        if let Found::Events { begin, .. } = found {
+        if first.stopped || !first.any {
+            return Ok(first);
+        }
+        if let Found::Events { begin, .. } = found
+            && let Some(key) = first.key
+        {
             let before = self.read_beside(*begin, None, Want::MadeBefore(key)).await?;
             if before.stopped {
                 return Ok(before);
@@ -50,7 +56,7 @@ impl Tail<'_> {
 
     async fn read_beside(&mut self, begin: i64, end: Option<i64>, want: Want) -> Result<Beside, Trouble> {
         let stop = self.out.stop().clone();
-        let mut beside = Beside { key: None, whole: false, stopped: true };
+        let mut beside = Beside { any: false, key: None, whole: false, stopped: true };
         let Some(collector) = finish_soon(&stop, self.session.create_collector(begin, end, self.types)).await else {
             return Ok(beside);
         };
@@ -80,8 +86,9 @@ impl Tail<'_> {
             }
             let over = match want {
                 Want::Key => {
+                    beside.any = !page.events.is_empty();
                     beside.key = page.events.iter().find_map(Event::key);
-                    beside.key.is_some()
+                    beside.any
                 }
                 Want::MadeBefore(key) => {
                     let after = |event: &Event| event.key().is_some_and(|other| other.wrapping_sub(key) > 0);
