@@ -37,6 +37,25 @@ pub(crate) fn read_number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// Takes so many bytes off the front.
+pub(crate) fn read_part<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (part, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(part)
+}
+
+/// Writes a text with its length before it.
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    write_number(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Reads such a text off the front.
+pub(crate) fn read_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let length = usize::try_from(read_number(bytes)?).ok()?;
+    std::str::from_utf8(read_part(bytes, length)?).ok()
+}
+
 /// Signed numbers, so that small ones are short.
 pub(crate) fn write_signed(out: &mut Vec<u8>, number: i64) {
     write_number(out, (number.cast_unsigned() << 1) ^ (number >> 63).cast_unsigned());
@@ -66,6 +85,19 @@ impl Event {
             write_signed(out, created);
         }
         out.extend_from_slice(&parts.bytes);
+    }
+
+    /// Passes over an event at the front of `from`, and says its key and CreatedTime.
+    pub(crate) fn glance(from: &mut &[u8]) -> Option<(Option<i32>, Option<i64>)> {
+        let length = usize::try_from(read_number(from)?).ok()?;
+        let flags = read_number(from)?;
+        for _ in 0..13 {
+            read_number(from)?;
+        }
+        let key = if flags & KEY > 0 { Some(i32::try_from(read_signed(from)?).ok()?) } else { None };
+        let created = if flags & CREATED > 0 { Some(read_signed(from)?) } else { None };
+        *from = from.get(length..)?;
+        Some((key, created))
     }
 
     /// Takes an event off the front of `from`, whose bytes it shares; none if that is no event.
@@ -129,6 +161,9 @@ mod tests {
         let mut stored = Vec::new();
         events.iter().for_each(|event| event.store(&mut stored));
         let mut from = Bytes::from(stored.clone());
+        let mut glanced = &stored[..];
+        let keys: Vec<_> = std::iter::from_fn(|| Event::glance(&mut glanced)).collect();
+        assert_eq!(keys, [(Some(-5), Some(i64::MIN)), (None, None)]);
         let stream = "vc".into();
         for event in &events {
             same(&Event::restore(&mut from, &stream).unwrap(), event);

@@ -86,6 +86,11 @@ impl Checkpoint {
     /// The checkpoint after a batch. Returns whether so many events came within
     /// [`HORIZON_MICROS`] that some of them had to be forgotten.
     pub fn apply(&mut self, delta: &CheckpointDelta, events: &[Event]) -> bool {
+        self.apply_named(delta, events.iter().filter_map(|event| event.key().zip(event.created())))
+    }
+
+    /// The same, of the events' keys and CreatedTimes.
+    pub(super) fn apply_named(&mut self, delta: &CheckpointDelta, events: impl Iterator<Item = (i32, i64)>) -> bool {
         if self.instance != delta.instance {
             self.recent = Recent { bare: self.recent.bare, ..Recent::default() };
             self.horizon = delta.horizon;
@@ -97,8 +102,7 @@ impl Checkpoint {
         self.last = delta.last;
         self.horizon = self.horizon.max(delta.horizon);
         let mut crowded = false;
-        for event in events {
-            let Some((key, created)) = event.key().zip(event.created()) else { continue };
+        for (key, created) in events {
             if let Some(horizon) = self.recent.make_room(MOST_REMEMBERED, self.newest) {
                 self.horizon = self.horizon.max(horizon);
                 crowded |= self.horizon > self.newest.saturating_sub(HORIZON_MICROS);

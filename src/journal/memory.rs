@@ -243,11 +243,14 @@ impl Journal for MemoryJournal {
         JournalStats {
             engine: "memory",
             events: state.entries.len() as u64,
+            undelivered: state.entries.len() as u64,
             bytes: state.bytes,
+            pinned_bytes: state.bytes,
             max_bytes: self.shared.max_bytes,
             appended: state.appended,
             newest: Position(state.newest()),
             pinned_by: state.pinned_by(),
+            trouble: None,
         }
     }
 
@@ -297,6 +300,10 @@ impl Cursor for MemoryCursor {
 
     fn newest(&self) -> Position {
         *self.shared.newest.borrow()
+    }
+
+    fn waiting(&self, after: Position) -> u64 {
+        self.newest().0.saturating_sub(after.0)
     }
 
     async fn commit(&self, committed: CursorState) -> Result<(), JournalError> {

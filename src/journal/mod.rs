@@ -6,8 +6,10 @@
 
 mod checkpoint;
 pub mod config;
-pub(crate) mod embedded;
+pub mod embedded;
 pub mod memory;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -74,12 +76,12 @@ impl CursorState {
 }
 
 /// How one event ended at one target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     /// The event's place.
     pub position: Position,
-    /// Whom it was for.
-    pub target: Target,
+    /// Whom it was for; nobody, if it was unwanted.
+    pub target: Option<Target>,
     /// How it ended.
     pub end: End,
     /// Attempts made.
@@ -97,6 +99,8 @@ pub enum End {
     DeadLettered,
     /// The target is gone.
     Unsubscribed,
+    /// No target of the processor wanted it.
+    Unwanted,
 }
 
 /// An event that could not be delivered, whole, and why.
@@ -136,9 +140,20 @@ pub enum JournalError {
         /// The stream or processor.
         what: String,
     },
-    /// The journal was closed for shutdown.
+    /// Another process has it open: wait, or give this one a journal of its own.
+    #[error("the journal in {folder} is in use by {owner}: end that, or give this router a journal of its own")]
+    InUse {
+        /// Where it is.
+        folder: String,
+        /// Who has it.
+        owner: String,
+    },
+    /// The journal is not open yet, or was closed for shutdown.
     #[error("the journal is closed")]
     Closed,
+    /// What was durable is not what it was.
+    #[error("the journal is damaged: {0}")]
+    Damaged(String),
     /// The storage failed. Nothing of the batch may be assumed durable.
     #[error("the journal could not {what}: {why}")]
     Io {
@@ -156,8 +171,12 @@ pub struct JournalStats {
     pub engine: &'static str,
     /// Events kept.
     pub events: u64,
+    /// Events of them that somebody waits for.
+    pub undelivered: u64,
     /// Bytes kept.
     pub bytes: u64,
+    /// Bytes of them that somebody waits for.
+    pub pinned_bytes: u64,
     /// Bytes that may be kept.
     pub max_bytes: u64,
     /// Events ever appended by this run.
@@ -166,12 +185,22 @@ pub struct JournalStats {
     pub newest: Position,
     /// The oldest place that is not settled everywhere, and by whom it is pinned.
     pub pinned_by: Option<String>,
+    /// What keeps events from being appended, if anything does.
+    pub trouble: Option<String>,
 }
 
 /// What every journal engine promises. Positions grow in the order of
 /// acknowledged appends; readers see acknowledged events only.
 #[async_trait]
 pub trait Journal: Send + Sync {
+    /// Makes it ready for use. Called once before anything else, and again after an error.
+    ///
+    /// # Errors
+    /// It cannot be used yet.
+    async fn open(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     /// How much one [`Batch`] may carry.
     fn max_batch(&self) -> BatchLimits;
 
@@ -191,8 +220,8 @@ pub trait Journal: Send + Sync {
     /// Waits until less than nine tenths of the journal are in use.
     async fn space(&self);
 
-    /// Waits while even the processor that is furthest has much before it: what nobody can use yet is better
-    /// kept upstream than here. Returns at once where there is no processor.
+    /// Waits while even the processor that is furthest has much before it: what nobody can use yet need not be here
+    /// yet. An engine that is durable waits for a moment only. Returns at once where there is no processor.
     async fn pace(&self);
 
     /// The stream's durable place, if it has one.
@@ -232,6 +261,9 @@ pub trait Cursor: Send + Sync {
 
     /// The newest entry's place.
     fn newest(&self) -> Position;
+
+    /// How many entries lie behind `after`.
+    fn waiting(&self, after: Position) -> u64;
 
     /// Moves the durable place; called often and cheap, an engine may sync it about once a second.
     /// What no cursor needs any more may be let go.

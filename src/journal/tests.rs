@@ -1,4 +1,4 @@
-//! What every engine promises, so far as one engine can show it.
+//! What every engine promises, shown by each of them. What crashes and failures do to it is in `model.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::embedded::{EmbeddedJournal, Settings, Simulated};
 use super::memory::MemoryJournal;
 use super::{Appender, Batch, Begin, CheckpointDelta, CursorState, Journal, JournalError};
 use crate::attempt::{BatchLimits, Position, Target};
@@ -30,191 +31,245 @@ fn delta(resume: i64) -> CheckpointDelta {
     CheckpointDelta { instance: Uuid::from_u128(1), filter: 0, resume, newest: resume, last: None, horizon: 0 }
 }
 
-async fn append(journal: &MemoryJournal, events: Vec<Event>) -> Result<Position, JournalError> {
+/// Each engine, with so many bytes.
+fn engines(max_bytes: u64) -> [Arc<dyn Journal>; 2] {
+    let settings = Settings { max_bytes, max_age: Duration::from_secs(86400), synced: true, segment_bytes: 16 << 20 };
+    let embedded = EmbeddedJournal::simulated(&Simulated::default(), settings, Vec::new()).unwrap();
+    [Arc::new(MemoryJournal::new(max_bytes)), Arc::new(embedded)]
+}
+
+async fn append(journal: &Arc<dyn Journal>, events: Vec<Event>) -> Result<Position, JournalError> {
     journal.append(&mut Batch { stream: "vc".into(), events, checkpoint: None }).await
 }
 
-fn appender(journal: &Arc<MemoryJournal>) -> (Arc<Appender>, Arc<StreamStatus>, CancellationToken) {
+fn appender(journal: &Arc<dyn Journal>) -> (Arc<Appender>, Arc<StreamStatus>, CancellationToken) {
     let status = Telemetry::new().stream("vc", "vmware_vcenter", "https://vc/sdk");
     let stop = CancellationToken::new();
-    let journal = Arc::clone(journal) as Arc<dyn Journal>;
+    let journal = Arc::clone(journal);
     (Arc::new(Appender::new(journal, "vc".into(), Arc::clone(&status), stop.clone())), status, stop)
 }
 
 #[tokio::test]
 async fn what_is_appended_is_read_in_order_and_let_go_once_all_cursors_have_passed() {
-    let journal = MemoryJournal::new(1 << 20);
-    let (a, b) = (journal.cursor("a", Begin::End).await.unwrap(), journal.cursor("b", Begin::End).await.unwrap());
-    assert_eq!(append(&journal, events(10, 10)).await.unwrap(), Position(10));
-    assert_eq!(append(&journal, Vec::new()).await.unwrap(), Position(10), "an empty append is the newest place");
-    let read = a.read(Position(3), ALL).await.unwrap();
-    assert_eq!(read.iter().map(|entry| entry.position.0).collect::<Vec<_>>(), (4..=10).collect::<Vec<_>>());
-    assert_eq!(read[0].event.key(), Some(4));
-    let few = a.read(Position(0), BatchLimits { events: 3, bytes: usize::MAX }).await.unwrap();
-    assert_eq!(few.len(), 3);
-    let one = a.read(Position(0), BatchLimits { events: 10, bytes: 1 }).await.unwrap();
-    assert_eq!(one.len(), 1, "an event is given whatever its size");
-    assert!(a.read(Position(10), ALL).await.unwrap().is_empty());
+    for journal in engines(1 << 20) {
+        let (a, b) = (journal.cursor("a", Begin::End).await.unwrap(), journal.cursor("b", Begin::End).await.unwrap());
+        assert_eq!(append(&journal, events(10, 10)).await.unwrap(), Position(10));
+        assert_eq!(append(&journal, Vec::new()).await.unwrap(), Position(10), "an empty append is the newest place");
+        let read = a.read(Position(3), ALL).await.unwrap();
+        assert_eq!(read.iter().map(|entry| entry.position.0).collect::<Vec<_>>(), (4..=10).collect::<Vec<_>>());
+        assert_eq!(read[0].event.key(), Some(4));
+        let few = a.read(Position(0), BatchLimits { events: 3, bytes: usize::MAX }).await.unwrap();
+        assert_eq!(few.len(), 3);
+        let one = a.read(Position(0), BatchLimits { events: 10, bytes: 1 }).await.unwrap();
+        assert_eq!(one.len(), 1, "an event is given whatever its size");
+        assert!(a.read(Position(10), ALL).await.unwrap().is_empty());
 
-    a.commit(CursorState { front: Position(10), lanes: Vec::new() }).await.unwrap();
-    assert_eq!(journal.stats().events, 10, "the other has read nothing");
-    b.commit(CursorState { front: Position(9), lanes: vec![(Target::new("f"), Position(4))] }).await.unwrap();
-    assert_eq!(journal.stats().events, 6, "a lane pins what its target is owed");
-    assert_eq!(journal.stats().pinned_by.as_deref(), Some("b for f"));
-    assert_eq!(b.read(Position(0), ALL).await.unwrap()[0].position, Position(5));
-    b.commit(CursorState { front: Position(10), lanes: Vec::new() }).await.unwrap();
-    assert_eq!((journal.stats().events, journal.stats().bytes, journal.stats().pinned_by), (0, 0, None));
-    assert_eq!(append(&journal, events(1, 10)).await.unwrap(), Position(11), "places are never used again");
+        a.commit(CursorState { front: Position(10), lanes: Vec::new() }).await.unwrap();
+        assert_eq!(journal.stats().undelivered, 10, "the other has read nothing");
+        b.commit(CursorState { front: Position(9), lanes: vec![(Target::new("f"), Position(4))] }).await.unwrap();
+        assert_eq!(journal.stats().undelivered, 6, "a lane pins what its target is owed");
+        assert_eq!(journal.stats().pinned_by.as_deref(), Some("b for f"));
+        assert_eq!(b.read(Position(4), ALL).await.unwrap()[0].position, Position(5));
+        b.commit(CursorState { front: Position(10), lanes: Vec::new() }).await.unwrap();
+        let stats = journal.stats();
+        assert_eq!((stats.undelivered, stats.pinned_bytes, stats.pinned_by), (0, 0, None));
+        assert_eq!(append(&journal, events(1, 10)).await.unwrap(), Position(11), "places are never used again");
+    }
 }
 
 #[tokio::test]
 async fn a_cursor_begins_where_it_is_told_and_stays_where_it_was() {
-    let journal = MemoryJournal::new(1 << 20);
-    let first = journal.cursor("first", Begin::End).await.unwrap();
-    assert_eq!(first.state().front, Position(0));
-    append(&journal, events(5, 10)).await.unwrap();
-    assert_eq!(journal.cursor("end", Begin::End).await.unwrap().state().front, Position(5));
-    assert_eq!(journal.cursor("oldest", Begin::Oldest).await.unwrap().state().front, Position(0));
-    assert_eq!(journal.cursor("past", Begin::Time(SystemTime::UNIX_EPOCH)).await.unwrap().state().front, Position(0));
-    let later = SystemTime::now() + Duration::from_secs(3600);
-    assert_eq!(journal.cursor("later", Begin::Time(later)).await.unwrap().state().front, Position(5));
-    first.commit(CursorState { front: Position(2), lanes: Vec::new() }).await.unwrap();
-    assert_eq!(journal.cursor("first", Begin::End).await.unwrap().state().front, Position(2));
+    for journal in engines(1 << 20) {
+        let first = journal.cursor("first", Begin::End).await.unwrap();
+        assert_eq!(first.state().front, Position(0));
+        append(&journal, events(5, 10)).await.unwrap();
+        assert_eq!(journal.cursor("end", Begin::End).await.unwrap().state().front, Position(5));
+        assert_eq!(journal.cursor("oldest", Begin::Oldest).await.unwrap().state().front, Position(0));
+        assert_eq!(
+            journal.cursor("past", Begin::Time(SystemTime::UNIX_EPOCH)).await.unwrap().state().front,
+            Position(0)
+        );
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        assert_eq!(journal.cursor("later", Begin::Time(later)).await.unwrap().state().front, Position(5));
+        first.commit(CursorState { front: Position(2), lanes: Vec::new() }).await.unwrap();
+        assert_eq!(journal.cursor("first", Begin::End).await.unwrap().state().front, Position(2));
+    }
 }
 
 #[tokio::test]
 async fn a_reader_is_woken_by_what_is_appended() {
-    let journal = Arc::new(MemoryJournal::new(1 << 20));
-    let cursor = journal.cursor("a", Begin::End).await.unwrap();
-    let waiting = tokio::spawn(async move {
-        cursor.readable(Position(2)).await.unwrap();
-        cursor.newest()
-    });
-    append(&journal, events(2, 10)).await.unwrap();
-    tokio::task::yield_now().await;
-    assert!(!waiting.is_finished());
-    append(&journal, events(1, 10)).await.unwrap();
-    assert_eq!(waiting.await.unwrap(), Position(3));
+    for journal in engines(1 << 20) {
+        let cursor = journal.cursor("a", Begin::End).await.unwrap();
+        let waiting = tokio::spawn(async move {
+            cursor.readable(Position(2)).await.unwrap();
+            cursor.newest()
+        });
+        append(&journal, events(2, 10)).await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        append(&journal, events(1, 10)).await.unwrap();
+        assert_eq!(waiting.await.unwrap(), Position(3));
+    }
 }
 
 #[tokio::test]
 async fn a_stream_waits_while_the_journal_is_full_and_goes_on_when_it_is_not() {
-    let journal = Arc::new(MemoryJournal::new(100_000));
-    let cursor = journal.cursor("slow", Begin::End).await.unwrap();
-    let (out, status, _stop) = appender(&journal);
-    let filling = tokio::spawn(async move { out.append(events(500, 1000), None).await });
-    // It stops by itself; what then happens depends on the reader alone.
-    while !matches!(status.state(), StreamState::Full { .. }) {
-        tokio::task::yield_now().await;
+    for journal in engines(100_000) {
+        let cursor = journal.cursor("slow", Begin::End).await.unwrap();
+        let (out, status, _stop) = appender(&journal);
+        let filling = tokio::spawn(async move { out.append(events(500, 1000), None).await });
+        // It stops by itself; what then happens depends on the reader alone.
+        while !matches!(status.state(), StreamState::Full { .. }) {
+            tokio::task::yield_now().await;
+        }
+        let stats = journal.stats();
+        assert!(stats.pinned_bytes >= 90_000 && stats.pinned_bytes <= 110_000, "{stats:?}");
+        assert!(status.state().detail().unwrap().contains("pinned by slow"));
+        let mut read = Vec::new();
+        while read.len() < 500 {
+            let after = read.last().copied().unwrap_or_default();
+            cursor.readable(after).await.unwrap();
+            read.extend(cursor.read(after, ALL).await.unwrap().iter().map(|entry| entry.position));
+            assert!(journal.stats().pinned_bytes <= 110_000, "bounded throughout");
+            cursor.commit(CursorState { front: *read.last().unwrap(), lanes: Vec::new() }).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(filling.await.unwrap().unwrap(), Position(500));
+        assert!(!matches!(status.state(), StreamState::Full { .. }));
     }
-    let stats = journal.stats();
-    assert!(stats.bytes >= 90_000 && stats.bytes <= 110_000, "{stats:?}");
-    assert!(status.state().detail().unwrap().contains("pinned by slow"));
-    let mut read = Vec::new();
-    while read.len() < 500 {
-        let after = read.last().copied().unwrap_or_default();
-        cursor.readable(after).await.unwrap();
-        read.extend(cursor.read(after, ALL).await.unwrap().iter().map(|entry| entry.position));
-        assert!(journal.stats().bytes <= 110_000, "bounded throughout");
-        cursor.commit(CursorState { front: *read.last().unwrap(), lanes: Vec::new() }).await.unwrap();
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(filling.await.unwrap().unwrap(), Position(500));
-    assert!(!matches!(status.state(), StreamState::Full { .. }));
 }
 
 #[tokio::test]
 async fn who_cannot_wait_is_refused_at_the_bound_and_a_stop_ends_the_wait() {
-    let journal = Arc::new(MemoryJournal::new(100_000));
-    let _cursor = journal.cursor("slow", Begin::End).await.unwrap();
-    append(&journal, events(75, 1000)).await.unwrap();
-    append(&journal, events(1, 1000)).await.unwrap();
-    let mut batch = Batch { stream: "hook".into(), events: events(20, 1000), checkpoint: None };
-    let refused = journal.append(&mut batch).await;
-    assert!(matches!(refused, Err(JournalError::Full { .. })), "{refused:?}");
-    assert_eq!(batch.events.len(), 20, "the caller keeps what was refused");
-    assert!(journal.check_space().is_err());
+    for journal in engines(100_000) {
+        let _cursor = journal.cursor("slow", Begin::End).await.unwrap();
+        append(&journal, events(70, 1000)).await.unwrap();
+        while journal.check_space().is_ok() {
+            append(&journal, events(1, 1000)).await.unwrap();
+        }
+        let mut batch = Batch { stream: "hook".into(), events: events(20, 1000), checkpoint: None };
+        let refused = journal.append(&mut batch).await;
+        assert!(matches!(refused, Err(JournalError::Full { .. })), "{refused:?}");
+        assert_eq!(batch.events.len(), 20, "the caller keeps what was refused");
+        assert!(journal.check_space().is_err());
 
-    let (out, status, stop) = appender(&journal);
-    let waiting = tokio::spawn(async move { out.append(events(1, 10), None).await });
-    while !matches!(status.state(), StreamState::Full { .. }) {
-        tokio::task::yield_now().await;
+        let (out, status, stop) = appender(&journal);
+        let waiting = tokio::spawn(async move { out.append(events(1, 10), None).await });
+        while !matches!(status.state(), StreamState::Full { .. }) {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        assert!(matches!(waiting.await.unwrap(), Err(JournalError::Closed)));
     }
-    stop.cancel();
-    assert!(matches!(waiting.await.unwrap(), Err(JournalError::Closed)));
 }
 
 #[tokio::test]
 async fn the_checkpoint_travels_with_its_events_and_with_the_last_part_of_a_large_batch() {
-    let journal = Arc::new(MemoryJournal::new(1 << 20));
-    let (out, _, _) = appender(&journal);
-    assert_eq!(out.checkpoint().await.unwrap(), None);
-    out.append(Vec::new(), Some(delta(5))).await.unwrap();
-    let checkpoint = out.checkpoint().await.unwrap().unwrap();
-    assert_eq!((checkpoint.resume, checkpoint.recent.len()), (5, 0), "a checkpoint without events is legal");
+    for (journal, full) in engines(1 << 20).into_iter().zip(engines(200_000)) {
+        let (out, _, _) = appender(&journal);
+        assert_eq!(out.checkpoint().await.unwrap(), None);
+        out.append(Vec::new(), Some(delta(5))).await.unwrap();
+        let checkpoint = out.checkpoint().await.unwrap().unwrap();
+        assert_eq!((checkpoint.resume, checkpoint.recent.len()), (5, 0), "a checkpoint without events is legal");
 
-    // Larger than one batch may be: 300 events of 1 KB against a tenth of a megabyte.
-    out.append(events(300, 1000), Some(delta(300_000_000))).await.unwrap();
-    let checkpoint = out.checkpoint().await.unwrap().unwrap();
-    assert_eq!(checkpoint.resume, 300_000_000);
-    assert!((1..=300).all(|key| checkpoint.recent.contains(key, i64::from(key) * 1_000_000)));
+        // Larger than one batch may be: 300 events of 1 KB against a tenth of a megabyte.
+        out.append(events(300, 1000), Some(delta(300_000_000))).await.unwrap();
+        let checkpoint = out.checkpoint().await.unwrap().unwrap();
+        assert_eq!(checkpoint.resume, 300_000_000);
+        assert!((1..=300).all(|key| checkpoint.recent.contains(key, i64::from(key) * 1_000_000)));
 
-    // Between the parts the resume time is still the old one, so that a crash reads the rest again.
-    let full = Arc::new(MemoryJournal::new(200_000));
-    let _cursor = full.cursor("slow", Begin::End).await.unwrap();
-    let (out, status, stop) = appender(&full);
-    out.append(Vec::new(), Some(delta(7))).await.unwrap();
-    let writer = Arc::clone(&out);
-    let waiting = tokio::spawn(async move { writer.append(events(300, 1000), Some(delta(300_000_000))).await });
-    while !matches!(status.state(), StreamState::Full { .. }) {
-        tokio::task::yield_now().await;
+        // Between the parts the resume time is still the old one, so that a crash reads the rest again.
+        let _cursor = full.cursor("slow", Begin::End).await.unwrap();
+        let (out, status, stop) = appender(&full);
+        out.append(Vec::new(), Some(delta(7))).await.unwrap();
+        let writer = Arc::clone(&out);
+        let waiting = tokio::spawn(async move { writer.append(events(300, 1000), Some(delta(300_000_000))).await });
+        while !matches!(status.state(), StreamState::Full { .. }) {
+            tokio::task::yield_now().await;
+        }
+        let checkpoint = out.checkpoint().await.unwrap().unwrap();
+        assert_eq!(checkpoint.resume, 7);
+        assert!(!checkpoint.recent.is_empty(), "but what is in the journal is remembered");
+        stop.cancel();
+        waiting.await.unwrap().unwrap_err();
     }
-    let checkpoint = out.checkpoint().await.unwrap().unwrap();
-    assert_eq!(checkpoint.resume, 7);
-    assert!(!checkpoint.recent.is_empty(), "but what is in the journal is remembered");
-    stop.cancel();
-    waiting.await.unwrap().unwrap_err();
 }
 
 #[tokio::test]
 async fn a_closed_journal_takes_nothing() {
-    let journal = MemoryJournal::new(1 << 20);
-    journal.close().await.unwrap();
-    assert!(matches!(append(&journal, events(1, 1)).await, Err(JournalError::Closed)));
-    assert_ne!(journal.signing_key(), MemoryJournal::new(1).signing_key());
+    for journal in engines(1 << 20) {
+        journal.close().await.unwrap();
+        assert!(matches!(append(&journal, events(1, 1)).await, Err(JournalError::Closed)));
+        assert_ne!(journal.signing_key(), MemoryJournal::new(1).signing_key());
+    }
 }
 
 #[tokio::test]
 async fn streams_keep_pace_with_the_processor_that_is_furthest() {
-    let journal = Arc::new(MemoryJournal::new(64 << 20));
-    let page = || events(100, 10_000);
-    for _ in 0..4 {
-        append(&journal, page()).await.unwrap();
+    for journal in engines(64 << 20) {
+        let page = || events(100, 10_000);
+        for _ in 0..4 {
+            append(&journal, page()).await.unwrap();
+        }
+        journal.pace().now_or_never().expect("nobody reads: nothing is waited for");
     }
-    journal.pace().now_or_never().expect("nobody reads: nothing is waited for");
-    let journal = Arc::new(MemoryJournal::new(64 << 20));
-    let (quick, _slow) =
-        (journal.cursor("quick", Begin::End).await.unwrap(), journal.cursor("slow", Begin::End).await.unwrap());
-    let (appender, status, stop) = appender(&journal);
-    let mut newest = Position(0);
-    while journal.pace().now_or_never().is_some() {
-        newest = appender.append(page(), None).await.unwrap();
-        assert!(newest.0 <= 200, "much is before both");
-    }
-    assert!(newest.0 >= 100, "little is before them");
-    let waits = tokio::spawn({
-        let appender = Arc::clone(&appender);
-        async move { appender.append(page(), None).await }
-    });
-    appender.append(Vec::new(), Some(delta(1))).await.expect("a checkpoint alone waits for nobody");
-    quick.commit(CursorState { front: Position(10), lanes: Vec::new() }).await.unwrap();
-    assert!(!waits.is_finished() && journal.pace().now_or_never().is_none(), "too little has been passed");
-    let lanes = vec![(Target::new("dead"), Position(0))];
-    quick.commit(CursorState { front: Position(newest.0 - 10), lanes }).await.unwrap();
-    assert_eq!(waits.await.unwrap().unwrap(), Position(newest.0 + 100), "a lane that is behind holds nobody up");
-    assert!(!matches!(status.state(), StreamState::Full { .. }), "that is the usual course of things");
+    for journal in engines(64 << 20) {
+        let page = || events(100, 10_000);
+        let (quick, _slow) =
+            (journal.cursor("quick", Begin::End).await.unwrap(), journal.cursor("slow", Begin::End).await.unwrap());
+        let (appender, status, stop) = appender(&journal);
+        let mut newest = Position(0);
+        while journal.pace().now_or_never().is_some() {
+            newest = appender.append(page(), None).await.unwrap();
+            assert!(newest.0 <= 200, "much is before both");
+        }
+        assert!(newest.0 >= 100, "little is before them");
+        if journal.stats().engine != "memory" {
+            journal.pace().await;
+            assert_eq!(appender.append(page(), None).await.unwrap(), Position(newest.0 + 100), "not for long");
+            continue;
+        }
+        let waits = tokio::spawn({
+            let appender = Arc::clone(&appender);
+            async move { appender.append(page(), None).await }
+        });
+        appender.append(Vec::new(), Some(delta(1))).await.expect("a checkpoint alone waits for nobody");
+        quick.commit(CursorState { front: Position(10), lanes: Vec::new() }).await.unwrap();
+        assert!(!waits.is_finished() && journal.pace().now_or_never().is_none(), "too little has been passed");
+        let lanes = vec![(Target::new("dead"), Position(0))];
+        quick.commit(CursorState { front: Position(newest.0 - 10), lanes }).await.unwrap();
+        assert_eq!(waits.await.unwrap().unwrap(), Position(newest.0 + 100), "a lane that is behind holds nobody up");
+        assert!(!matches!(status.state(), StreamState::Full { .. }), "that is the usual course of things");
 
-    assert!(journal.pace().now_or_never().is_none(), "and so there is much again");
-    stop.cancel();
-    assert!(matches!(appender.append(page(), None).await, Err(JournalError::Closed)), "who waits can be stopped");
+        assert!(journal.pace().now_or_never().is_none(), "and so there is much again");
+        stop.cancel();
+        assert!(matches!(appender.append(page(), None).await, Err(JournalError::Closed)), "who waits can be stopped");
+    }
+}
+
+#[tokio::test]
+async fn who_is_behind_reads_the_same_as_who_keeps_up() {
+    for journal in engines(64 << 20) {
+        let (slow, quick) =
+            (journal.cursor("slow", Begin::End).await.unwrap(), journal.cursor("quick", Begin::End).await.unwrap());
+        let mut at = Position(0);
+        for _ in 0..40 {
+            let newest = append(&journal, events(50, 5000)).await.unwrap();
+            let read = quick.read(at, ALL).await.unwrap();
+            at = read.last().unwrap().position;
+            assert_eq!((read.len(), at), (50, newest));
+        }
+        let mut entries = Vec::new();
+        let some = BatchLimits { events: 70, bytes: 400_000 };
+        while entries.len() < 2000 {
+            let after = entries.last().map_or(Position(0), |entry: &super::Entry| entry.position);
+            let read = slow.read(after, some).await.unwrap();
+            assert!(!read.is_empty() && read.len() <= 70);
+            entries.extend(read);
+        }
+        assert!(entries.iter().map(|entry| entry.position.0).eq(1..=2000));
+        assert!(entries.iter().map(|entry| entry.event.key().unwrap()).eq((0..40).flat_map(|_| 1..=50)));
+        assert!(entries.iter().all(|entry| entry.event.data().len() == 5002 && **entry.event.stream() == *"vc"));
+        assert_eq!(slow.waiting(Position(1500)), 500);
+    }
 }

@@ -146,7 +146,7 @@ impl Delivery {
         }
         self.settlements.push(Settlement {
             position,
-            target: track.target.clone(),
+            target: Some(track.target.clone()),
             end,
             attempts: item.attempts + item.busy,
             status: status.or_else(|| item.last.and_then(|why| why.status)),

@@ -44,8 +44,7 @@ impl Delivery {
             }
         }
         self.stuck = None;
-        let behind = self.cursor.newest().0.saturating_sub(self.window.front().0);
-        self.status.backlog(behind);
+        self.status.backlog(self.cursor.waiting(self.window.front()));
         Ok(())
     }
 

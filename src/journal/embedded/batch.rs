@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::log::Frames;
 use crate::event::Event;
-use crate::event::stored::{read_number, read_signed, write_number, write_signed};
+use crate::event::stored::{read_number, read_part, read_signed, read_text, write_number, write_signed, write_text};
 use crate::journal::{Batch, Checkpoint, CheckpointDelta, Recent};
 
 /// Kinds of frames.
@@ -22,22 +22,6 @@ const MOST_EVENTS: usize = 4096;
 /// There is a change to the checkpoint; it names the newest event.
 const CHANGES: u8 = 1;
 const NAMES_LAST: u8 = 2;
-
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    write_number(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn read_part<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (part, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(part)
-}
-
-fn read_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
-    let length = usize::try_from(read_number(bytes)?).ok()?;
-    std::str::from_utf8(read_part(bytes, length)?).ok()
-}
 
 fn write_delta(out: &mut Vec<u8>, delta: Option<&CheckpointDelta>) {
     let Some(delta) = delta else {
@@ -105,7 +89,6 @@ pub(super) fn write(frames: &mut Frames, batch: &Batch) {
 /// A frame of events.
 pub(super) struct Part {
     pub(super) stream: Arc<str>,
-    pub(super) delta: Option<CheckpointDelta>,
     pub(super) events: Vec<Event>,
 }
 
@@ -113,15 +96,37 @@ pub(super) struct Part {
 pub(super) fn read(payload: &[u8], count: u16, stream: impl FnOnce(&str) -> Arc<str>) -> Option<Part> {
     let mut bytes = payload;
     let stream = stream(read_text(&mut bytes)?);
-    let delta = read_delta(&mut bytes)?;
+    // The change to the checkpoint is of no use to who reads events.
+    read_delta(&mut bytes)?;
     let mut from = Bytes::copy_from_slice(bytes);
     let events: Vec<_> = std::iter::from_fn(|| Event::restore(&mut from, &stream)).take(count.into()).collect();
-    (events.len() == usize::from(count) && from.is_empty()).then_some(Part { stream, delta, events })
+    (events.len() == usize::from(count) && from.is_empty()).then_some(Part { stream, events })
+}
+
+/// What a checkpoint needs of a frame of events: the stream, the change, and the keys and CreatedTimes.
+pub(super) struct Glance<'a> {
+    pub(super) stream: &'a str,
+    pub(super) delta: Option<CheckpointDelta>,
+    pub(super) keys: Vec<(i32, i64)>,
+}
+
+/// Reads only that; none if that is no such frame.
+pub(super) fn glance(payload: &[u8], count: u16) -> Option<Glance<'_>> {
+    let mut bytes = payload;
+    let stream = read_text(&mut bytes)?;
+    let delta = read_delta(&mut bytes)?;
+    let mut keys = Vec::with_capacity(count.into());
+    for _ in 0..count {
+        let (key, created) = Event::glance(&mut bytes)?;
+        keys.extend(key.zip(created));
+    }
+    bytes.is_empty().then_some(Glance { stream, delta, keys })
 }
 
 /// Adds a stream's whole checkpoint to what a segment begins with.
 pub(super) fn write_checkpoint(frames: &mut Frames, stream: &str, checkpoint: &Checkpoint) {
-    frames.push(CHECKPOINT, 0, true, |out| {
+    // The beginning of a segment is whole when all are there.
+    frames.push(CHECKPOINT, 0, false, |out| {
         let Checkpoint { instance, filter, resume, newest, last, horizon, .. } = *checkpoint;
         write_text(out, stream);
         write_delta(out, Some(&CheckpointDelta { instance, filter, resume, newest, last, horizon }));
@@ -159,7 +164,7 @@ mod tests {
     use crate::attempt::Position;
     use crate::event::{Attributes, PageBuilder};
     use crate::journal::embedded::disk::simulated::Simulated;
-    use crate::journal::embedded::log::{Log, Options};
+    use crate::journal::embedded::log::{Durability, Log, Options};
 
     fn events(count: i32, bytes: usize) -> Vec<Event> {
         let mut page = PageBuilder::new("vc".into(), "s", &[]);
@@ -188,7 +193,7 @@ mod tests {
         ];
         let mut checkpoint = Checkpoint::bare(&delta(None));
         checkpoint.apply(&delta(Some((3, 4))), &events(5000, 1));
-        let options = Options { log: 1, segment_bytes: 1 << 20, synced: true };
+        let options = Options { log: 1, segment_bytes: 1 << 20, durability: Durability::Each };
         let (mut log, _) =
             Log::open(std::sync::Arc::new(Simulated::default()), options, Position(0), &mut |_| {}).unwrap();
         let mut lengths = Vec::new();
@@ -207,8 +212,11 @@ mod tests {
                 let part = read(payload, head.count, |name| name.into()).unwrap();
                 assert!(read(&payload[..payload.len() - 1], head.count, |name| name.into()).is_none());
                 assert_eq!(&*part.stream, "vc");
+                let glance = glance(payload, head.count).unwrap();
+                let keys: Vec<_> = part.events.iter().filter_map(|event| event.key().zip(event.created())).collect();
+                assert_eq!((glance.stream, glance.keys), ("vc", keys));
+                deltas.extend(glance.delta);
                 read_back.extend(part.events);
-                deltas.extend(part.delta);
                 true
             })
             .unwrap();

@@ -1,7 +1,7 @@
 //! The folder that a log lives in: all that is asked of a file system, so that tests can have one that fails.
 
 #[cfg(test)]
-pub(super) mod simulated;
+pub(in crate::journal) mod simulated;
 
 use std::fs;
 use std::io;

@@ -32,8 +32,18 @@ pub(super) struct Header {
     pub(super) base: Position,
     /// When it was made, in microseconds since 1970.
     pub(super) created: i64,
-    /// The segment before it, by its base, and how much of that was acknowledged. The first segment has none.
-    pub(super) before: Option<(Position, u64)>,
+    /// The segment before it. The first one has none.
+    pub(super) before: Option<Before>,
+}
+
+/// What a segment says of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Before {
+    pub(super) base: Position,
+    /// How much of the file was acknowledged.
+    pub(super) end: u64,
+    /// The position of its last record; lower than `base`, if it has none.
+    pub(super) last: Position,
 }
 
 /// Why a file is no segment.
@@ -56,15 +66,17 @@ fn take<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 impl Header {
     pub(super) fn encode(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
-        let (before, end) = self.before.map_or((u64::MAX, 0), |(base, end)| (base.0, end));
+        let none = Before { base: Position(u64::MAX), end: 0, last: Position(0) };
+        let before = self.before.unwrap_or(none);
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
         bytes[10..12].copy_from_slice(&self.log.to_le_bytes());
         bytes[12..20].copy_from_slice(&self.salt.to_le_bytes());
         bytes[20..28].copy_from_slice(&self.base.0.to_le_bytes());
         bytes[28..36].copy_from_slice(&self.created.to_le_bytes());
-        bytes[36..44].copy_from_slice(&before.to_le_bytes());
-        bytes[44..52].copy_from_slice(&end.to_le_bytes());
+        bytes[36..44].copy_from_slice(&before.base.0.to_le_bytes());
+        bytes[44..52].copy_from_slice(&before.end.to_le_bytes());
+        bytes[52..60].copy_from_slice(&before.last.0.to_le_bytes());
         let sum = crc32fast::hash(&bytes[..60]);
         bytes[60..].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -81,14 +93,14 @@ impl Header {
         if crc32fast::hash(&bytes[..60]) != u32::from_le_bytes(take(bytes, 60)) {
             return Err(HeaderError::Damaged);
         }
-        let before = u64::from_le_bytes(take(bytes, 36));
-        let end = u64::from_le_bytes(take(bytes, 44));
+        let number = |at| u64::from_le_bytes(take(bytes, at));
+        let before = Before { base: Position(number(36)), end: number(44), last: Position(number(52)) };
         Ok(Self {
             log: u16::from_le_bytes(take(bytes, 10)),
             salt: u64::from_le_bytes(take(bytes, 12)),
             base: Position(u64::from_le_bytes(take(bytes, 20))),
             created: i64::from_le_bytes(take(bytes, 28)),
-            before: (before != u64::MAX).then_some((Position(before), end)),
+            before: (before.base.0 != u64::MAX).then_some(before),
         })
     }
 }
@@ -184,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_header_comes_back_as_it_was_and_no_bit_may_change() {
-        for before in [None, Some((Position(7), 12_345))] {
+        for before in [None, Some(Before { base: Position(7), end: 12_345, last: Position(60) })] {
             let header = Header { log: 2, salt: u64::MAX - 5, base: Position(70), created: -3, before };
             let bytes = header.encode();
             assert_eq!(Header::decode(&bytes), Ok(header));

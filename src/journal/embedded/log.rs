@@ -2,13 +2,21 @@
 //!
 //! One hand appends; readers, of which there may be many, see what was acknowledged.
 
+mod open;
+mod read;
+mod segment;
+
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
+
+pub(super) use open::Visit;
+pub(super) use read::Reader;
+pub(super) use segment::Segments;
 
 use super::disk::{Disk, File};
-use super::frame::{HEADER, Head, Header, HeaderError, LAST};
-use super::scan::{self, Next, Scan};
+use super::frame::{Before, HEADER, Head, Header, HeaderError, LAST};
 use crate::attempt::Position;
+use segment::{Extent, Segment, name};
 
 /// The kind of the frame that ends what a segment begins with. It has no payload.
 pub(super) const BEGIN: u8 = 0;
@@ -77,52 +85,18 @@ pub(super) struct Options {
     pub(super) log: u16,
     /// A new segment is begun behind so many bytes; less than 2 GiB.
     pub(super) segment_bytes: u64,
-    /// Each append is synced before it is acknowledged.
-    pub(super) synced: bool,
+    pub(super) durability: Durability,
 }
 
-/// How far a segment goes, of what was acknowledged.
-#[derive(Clone, Debug)]
-struct Extent {
-    end: u64,
-    /// No record has a higher position.
-    last: Position,
-    /// None was written later.
-    time: i64,
-    /// Where some of its frames begin, each with the position of its first record.
-    marks: Vec<(Position, u64)>,
-}
-
-/// A part of a log, in a file of its own.
-#[derive(Debug)]
-pub(super) struct Segment {
-    name: String,
-    base: Position,
-    salt: u64,
-    created: i64,
-    before: Option<(Position, u64)>,
-    extent: Mutex<Extent>,
-}
-
-impl Segment {
-    fn extent(&self) -> MutexGuard<'_, Extent> {
-        self.extent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.extent().last < self.base
-    }
-}
-
-/// The segments, oldest first.
-type Segments = Arc<RwLock<Vec<Arc<Segment>>>>;
-
-fn read(segments: &Segments) -> std::sync::RwLockReadGuard<'_, Vec<Arc<Segment>>> {
-    segments.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write(segments: &Segments) -> std::sync::RwLockWriteGuard<'_, Vec<Arc<Segment>>> {
-    segments.write().unwrap_or_else(PoisonError::into_inner)
+/// When what is appended is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// Before it is acknowledged.
+    Each,
+    /// When [`Log::sync`] is called, and when a segment is full.
+    Later,
+    /// When a segment is full. What was appended since may be lost, and nobody minds.
+    Never,
 }
 
 /// Frames that are to be written together.
@@ -144,6 +118,7 @@ impl Frames {
     }
 
     /// Bytes so far.
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.out.len()
     }
@@ -180,138 +155,22 @@ pub(super) struct Log {
     buffer: Vec<u8>,
 }
 
-/// What comes when a log is opened, of its last segment.
-pub(super) enum Visit<'a> {
-    /// A frame.
-    Frame(&'a Head, &'a [u8]),
-    /// The frames since the last time are whole batches.
-    Whole,
-    /// They are none.
-    Torn,
-}
-
-fn name(base: Position) -> String {
-    format!("{:020}.log", base.0)
-}
-
-fn base(name: &str) -> Option<Position> {
-    let digits = name.strip_suffix(".log")?;
-    (digits.len() == 20).then(|| digits.parse().ok().map(Position)).flatten()
-}
-
 impl Log {
-    /// Opens what is there. No record will have a position at or below `floor`.
-    ///
-    /// # Errors
-    /// Something cannot be read, or is damaged.
-    pub(super) fn open(
-        disk: Arc<dyn Disk>,
-        options: Options,
-        floor: Position,
-        visit: &mut dyn FnMut(Visit<'_>),
-    ) -> Result<(Self, Vec<Notice>), LogError> {
-        let mut bases: Vec<_> =
-            disk.names().map_err(failed("list", "the folder"))?.iter().filter_map(|name| base(name)).collect();
-        bases.sort_unstable();
-        let mut notices = Vec::new();
-        let mut chain = Vec::new();
-        let mut next = Position(floor.0.saturating_add(1));
-        let mut removed = false;
-        while let Some(newest) = bases.pop() {
-            let name = name(newest);
-            let file = disk.open(&name).map_err(failed("open", &name))?;
-            let length = file.len().map_err(failed("look at", &name))?;
-            // In the place of one that was never written, there may be that of a file that is gone.
-            let found = scan::header(&*file).map_err(failed("read", &name))?;
-            let header = match found.and_then(|header| own(newest, header)) {
-                Ok(header) => header,
-                // A header is durable before anything is appended behind it.
-                Err(HeaderError::Strange | HeaderError::Damaged) if length <= HEADER as u64 => {
-                    disk.remove(&name).map_err(failed("remove", &name))?;
-                    removed = true;
-                    notices.push(Notice::Unfinished(name));
-                    continue;
-                }
-                Err(HeaderError::Damaged) => {
-                    return Err(LogError::Damaged { name, at: 0, why: HeaderError::Damaged.to_string() });
-                }
-                Err(error) => return Err(LogError::Foreign { name, error }),
-            };
-            check(&name, newest, &header, options)?;
-            let Last { extent, highest, synced } = scan_last(&name, &*file, &header, length, visit, &mut notices)?;
-            next = next.max(Position(highest.0.max(newest.0).saturating_add(1)));
-            if extent.end == HEADER as u64 {
-                // It begins with a frame that is durable before anything else is written there.
-                disk.remove(&name).map_err(failed("remove", &name))?;
-                removed = true;
-                notices.retain(|notice| !matches!(notice, Notice::TornTail { .. }));
-                notices.push(Notice::Unfinished(name));
-                continue;
-            }
-            make_durable(&*file, synced, extent.end).map_err(failed("sync", &name))?;
-            let mut before = header.before;
-            chain.push(segment(name, &header, extent));
-            while let Some((base, end)) = before {
-                let Ok(at) = bases.binary_search(&base) else {
-                    // The oldest go first, so what is older than one that is gone was begun in vain.
-                    for older in bases.drain(..) {
-                        if !is_vain(&*disk, older)? {
-                            let why = "the file is missing".to_owned();
-                            return Err(LogError::Damaged { name: self::name(base), at: 0, why });
-                        }
-                        disk.remove(&self::name(older)).map_err(failed("remove", &self::name(older)))?;
-                        removed = true;
-                    }
-                    break;
-                };
-                let name = self::name(base);
-                let file = disk.open(&name).map_err(failed("open", &name))?;
-                let header = scan::header(&*file).map_err(failed("read", &name))?;
-                let header = header.map_err(|error| match error {
-                    HeaderError::Newer(_) => LogError::Foreign { name: name.clone(), error },
-                    error => LogError::Damaged { name: name.clone(), at: 0, why: error.to_string() },
-                })?;
-                check(&name, base, &header, options)?;
-                // What lies between two segments of the chain is one that was begun in vain.
-                for vain in bases.drain(at..).skip(1) {
-                    disk.remove(&self::name(vain)).map_err(failed("remove", &self::name(vain)))?;
-                    removed = true;
-                }
-                // The segment behind it says what it holds.
-                let behind: Option<&Arc<Segment>> = chain.last();
-                let (above, time) = behind.map_or((next, i64::MAX), |behind| (behind.base, behind.created));
-                let extent = Extent { end, last: Position(above.0.saturating_sub(1)), time, marks: Vec::new() };
-                chain.push(segment(name, &header, extent));
-                before = header.before;
-            }
-            break;
-        }
-        if removed {
-            disk.sync().map_err(failed("sync", "the folder"))?;
-        }
-        chain.reverse();
-        let segments = Arc::new(RwLock::new(chain));
-        Ok((Self { disk, options, segments, active: None, next, buffer: Vec::new() }, notices))
-    }
-
     /// A way to read it.
+    #[cfg(test)]
     pub(super) fn reader(&self) -> Reader {
-        Reader {
-            disk: Arc::clone(&self.disk),
-            segments: Arc::clone(&self.segments),
-            open: None,
-            place: (Position(0), 0),
-        }
+        Reader::new(Arc::clone(&self.disk), self.segments.clone())
     }
 
     /// The position that the next record will have, at the least.
+    #[cfg(test)]
     pub(super) fn next(&self) -> Position {
         self.next
     }
 
-    /// Bytes of all segments.
-    pub(super) fn bytes(&self) -> u64 {
-        read(&self.segments).iter().map(|segment| segment.extent().end).sum()
+    /// What is known of its segments, as they come and go.
+    pub(super) fn segments(&self) -> Segments {
+        self.segments.clone()
     }
 
     /// Appends what `build` makes, at once and together: on success it is durable (where appends are synced), and
@@ -348,7 +207,7 @@ impl Log {
             None => active.file.write_at(&out, active.end).map_err(failed("write to", name)),
         };
         let done = written.and_then(|()| {
-            if !self.options.synced {
+            if self.options.durability != Durability::Each {
                 return Ok(());
             }
             active.file.sync().map_err(failed("sync", name))?;
@@ -363,10 +222,7 @@ impl Log {
         }
         let mut extent = active.segment.extent();
         for (at, head) in heads.iter().filter(|(_, head)| head.count > 0) {
-            let at = active.end + at;
-            if extent.marks.last().is_none_or(|(_, before)| at - before >= MARK) {
-                extent.marks.push((head.first, at));
-            }
+            extent.mark(head.first, active.end + at);
         }
         active.end += out.len() as u64;
         extent.end = active.end;
@@ -409,11 +265,14 @@ impl Log {
     fn begin(&mut self, time: i64, snapshot: &mut dyn FnMut(&mut Frames)) -> Result<(), LogError> {
         self.sync()?;
         self.active = None;
-        let newest = read(&self.segments).last().map(Arc::clone);
+        let newest = self.segments.read().last().map(Arc::clone);
         let empty = newest.as_ref().filter(|newest| newest.is_empty());
         let before = match (&newest, empty) {
             (_, Some(empty)) => empty.before,
-            (Some(newest), None) => Some((newest.base, newest.extent().end)),
+            (Some(newest), None) => {
+                let Extent { end, last, .. } = *newest.extent();
+                Some(Before { base: newest.base, end, last })
+            }
             (None, None) => None,
         };
         let base = self.next;
@@ -445,9 +304,9 @@ impl Log {
             return Err(failed("begin", &name)(error));
         }
         let last = Position(base.0.saturating_sub(1));
-        let segment = segment(name, &header, Extent { end, last, time, marks: Vec::new() });
+        let segment = Segment::new(&header, Extent { end, last, time, marks: Vec::new() });
         self.next = base;
-        let mut segments = write(&self.segments);
+        let mut segments = self.segments.write();
         if empty.is_some() {
             segments.pop();
         }
@@ -470,188 +329,26 @@ impl Log {
         settled: Position,
         wanted: impl FnOnce(i64) -> bool,
     ) -> Result<Option<u64>, LogError> {
-        let segments = read(&self.segments);
-        let [oldest, behind, ..] = &segments[..] else { return Ok(None) };
-        let last = Position(behind.base.0.saturating_sub(1)).min(oldest.extent().last);
-        let time = oldest.extent().time;
+        let segments = self.segments.read();
+        let [oldest, _, ..] = &segments[..] else { return Ok(None) };
+        let Extent { last, time, .. } = *oldest.extent();
         if last > settled || wanted(time) {
             return Ok(None);
         }
         let oldest = Arc::clone(oldest);
         drop(segments);
-        self.disk.remove(&oldest.name).map_err(failed("remove", &oldest.name))?;
-        // In order, so that no later one is missing where an earlier one is back.
-        self.disk.sync().map_err(failed("sync", "the folder"))?;
-        write(&self.segments).remove(0);
-        Ok(Some(oldest.extent().end))
-    }
-}
-
-fn segment(name: String, header: &Header, extent: Extent) -> Arc<Segment> {
-    let Header { base, salt, created, before, .. } = *header;
-    Arc::new(Segment { name, base, salt, created, before, extent: Mutex::new(extent) })
-}
-
-fn own(base: Position, header: Header) -> Result<Header, HeaderError> {
-    if header.base == base { Ok(header) } else { Err(HeaderError::Damaged) }
-}
-
-fn check(name: &str, base: Position, header: &Header, options: Options) -> Result<(), LogError> {
-    if header.base == base && header.log == options.log {
-        return Ok(());
-    }
-    let why = format!("its header is that of {} of log {}", self::name(header.base), header.log);
-    Err(LogError::Damaged { name: name.to_owned(), at: 0, why })
-}
-
-/// Whether the segment holds no record and never did.
-fn is_vain(disk: &dyn Disk, base: Position) -> Result<bool, LogError> {
-    let name = name(base);
-    let file = disk.open(&name).map_err(failed("open", &name))?;
-    let length = file.len().map_err(failed("look at", &name))?;
-    let Ok(header) = scan::header(&*file).map_err(failed("read", &name))? else { return Ok(length <= HEADER as u64) };
-    let mut scan = Scan::new(&*file, header.salt, HEADER as u64, length);
-    loop {
-        match scan.next().map_err(failed("read", &name))? {
-            Next::Frame(_, head) if head.count > 0 => return Ok(false),
-            Next::Frame(..) => {}
-            Next::Bad(bad) => return Ok(scan.testifies(bad).map_err(failed("read", &name))?.is_none()),
-            Next::End => return Ok(true),
-        }
-    }
-}
-
-/// Writes once more what may not be durable, though it can be read: it may not have been synced, and if that has failed,
-/// it is cached, passes for written, and is gone with the power. Half a batch at its end may change: it is passed over.
-fn make_durable(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
-    let mut at = from;
-    let mut bytes = vec![0; usize::try_from((to - from).min(MARK)).unwrap_or(0)];
-    while at < to {
-        let part = usize::try_from((to - at).min(MARK)).unwrap_or(0);
-        let read = file.read_at(&mut bytes[..part], at)?;
-        file.write_at(&bytes[..read], at)?;
-        at += part as u64;
-    }
-    file.sync()
-}
-
-/// What the last segment holds.
-struct Last {
-    extent: Extent,
-    /// The highest position that was ever given in it.
-    highest: Position,
-    /// So much of it is surely durable.
-    synced: u64,
-}
-
-/// Reads the last segment.
-fn scan_last(
-    name: &str,
-    file: &dyn File,
-    header: &Header,
-    length: u64,
-    visit: &mut dyn FnMut(Visit<'_>),
-    notices: &mut Vec<Notice>,
-) -> Result<Last, LogError> {
-    let mut scan = Scan::new(file, header.salt, HEADER as u64, length);
-    let last = Position(header.base.0.saturating_sub(1));
-    let mut extent = Extent { end: HEADER as u64, last, time: header.created, marks: Vec::new() };
-    let (mut highest, mut synced) = (last, HEADER as u64);
-    loop {
-        match scan.next().map_err(failed("read", name))? {
-            Next::Frame(at, head) => {
-                visit(Visit::Frame(&head, scan.payload()));
-                highest = highest.max(head.last());
-                synced = synced.max(u64::from(head.synced));
-                if head.count > 0 && extent.marks.last().is_none_or(|(_, before)| at - before >= MARK) {
-                    extent.marks.push((head.first, at));
-                }
-                if head.flags & LAST > 0 {
-                    visit(Visit::Whole);
-                    (extent.end, extent.last, extent.time) = (scan.at(), highest, head.time);
-                }
-            }
-            Next::Bad(bad) => {
-                if let Some(later) = scan.testifies(bad).map_err(failed("read", name))? {
-                    let why = format!("the frame at byte {later} was written when this was durable");
-                    return Err(LogError::Damaged { name: name.to_owned(), at: bad, why });
-                }
-                break;
-            }
-            Next::End => break,
-        }
-    }
-    visit(Visit::Torn);
-    if extent.end < length {
-        notices.push(Notice::TornTail { name: name.to_owned(), at: extent.end, bytes: length - extent.end });
-    }
-    let end = extent.end;
-    extent.marks.retain(|(_, at)| *at < end);
-    Ok(Last { synced: synced.min(end), extent, highest })
-}
-
-/// Reads a log, from wherever it is asked.
-pub(super) struct Reader {
-    disk: Arc<dyn Disk>,
-    segments: Segments,
-    /// The segment that was read last, by its base.
-    open: Option<(Position, Box<dyn File>)>,
-    /// How far: behind this record of that segment, the next frame begins there.
-    place: (Position, u64),
-}
-
-impl Reader {
-    /// Gives the frames that have records behind `after`, oldest first, until `take` says that it is enough.
-    ///
-    /// # Errors
-    /// A segment cannot be read, or is damaged.
-    pub(super) fn read(&mut self, after: Position, take: &mut dyn FnMut(&Head, &[u8]) -> bool) -> Result<(), LogError> {
-        let segments = {
-            let all = read(&self.segments);
-            let from = all.partition_point(|segment| segment.base <= after).saturating_sub(1);
-            all[from..].to_vec()
+        // Whoever does not find it any more shall see that it is gone.
+        self.segments.write().remove(0);
+        let removed = match self.disk.remove(&oldest.name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(failed("remove", &oldest.name)),
         };
-        for segment in segments {
-            let (end, at) = {
-                let extent = segment.extent();
-                if extent.last <= after || segment.base > extent.last {
-                    continue;
-                }
-                let mark = extent.marks.partition_point(|(first, _)| first.0 <= after.0.saturating_add(1));
-                (extent.end, mark.checked_sub(1).map_or(HEADER as u64, |mark| extent.marks[mark].1))
-            };
-            let (file, at) = match self.open.take() {
-                Some((base, file)) if base == segment.base => {
-                    let (passed, place) = self.place;
-                    (file, if passed <= after { at.max(place) } else { at })
-                }
-                _ => (self.disk.open(&segment.name).map_err(failed("open", &segment.name))?, at),
-            };
-            let mut scan = Scan::new(&*file, segment.salt, at, end);
-            let enough = loop {
-                match scan.next().map_err(failed("read", &segment.name))? {
-                    Next::Frame(_, head) if head.count == 0 || head.last() <= after => {
-                        self.place = (head.last(), scan.at());
-                    }
-                    Next::Frame(at, head) => {
-                        // It may be asked for again, in part.
-                        self.place = (Position(head.first.0.saturating_sub(1)), at);
-                        if !take(&head, scan.payload()) {
-                            break true;
-                        }
-                    }
-                    Next::Bad(at) => {
-                        let why = "what was acknowledged is no frame any more".to_owned();
-                        return Err(LogError::Damaged { name: segment.name.clone(), at, why });
-                    }
-                    Next::End => break false,
-                }
-            };
-            self.open = Some((segment.base, file));
-            if enough {
-                break;
-            }
+        // In order, so that no later one is missing where an earlier one is back.
+        let done = removed.and_then(|()| self.disk.sync().map_err(failed("sync", "the folder")));
+        if let Err(error) = done {
+            self.segments.write().insert(0, oldest);
+            return Err(error);
         }
-        Ok(())
+        Ok(Some(oldest.extent().end))
     }
 }

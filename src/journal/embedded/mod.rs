@@ -1,12 +1,213 @@
-//! What the journal in a folder stands on: a log in segments, what is kept in it, and the places of its readers.
-
-#![allow(dead_code, reason = "the engine that puts these together is not there yet")]
+//! The journal in a folder: a log of events in segments, a log of how they ended, and the places of processors.
+//!
+//! Two threads write. One appends events: what comes while it syncs is written together and synced once. The other
+//! keeps outcomes and places. Readers are given the newest entries from memory and the others from files.
 
 mod batch;
+mod cursor;
 mod disk;
+mod engine;
 mod frame;
+mod keeper;
 mod log;
 #[cfg(test)]
 mod model;
+mod outcomes;
 mod place;
 mod scan;
+mod state;
+mod tail;
+mod writer;
+
+use std::fs::{self, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+
+pub use state::Settings;
+
+use super::{Batch, Begin, Checkpoint, Cursor, DeadLetters, Journal, JournalError, JournalStats};
+use crate::attempt::{BatchLimits, Position};
+use disk::Folder;
+use engine::{Disks, Engine, blocking};
+
+#[cfg(test)]
+pub(super) use disk::simulated::Simulated;
+
+/// The provider's name.
+const NAME: &str = "embedded";
+
+/// A journal in a folder, closed until it is opened.
+pub struct EmbeddedJournal {
+    folder: PathBuf,
+    settings: Settings,
+    processors: Vec<Arc<str>>,
+    open: ArcSwapOption<(Engine, [u8; 32])>,
+}
+
+impl EmbeddedJournal {
+    /// In that folder, for the processors of those names. What it holds of others pins nothing.
+    #[must_use]
+    pub fn new(folder: &Path, settings: Settings, processors: Vec<Arc<str>>) -> Self {
+        Self { folder: folder.to_owned(), settings, processors, open: ArcSwapOption::empty() }
+    }
+
+    /// On simulated disks, and open.
+    #[cfg(test)]
+    pub(super) fn simulated(
+        disk: &Simulated,
+        settings: Settings,
+        processors: Vec<Arc<str>>,
+    ) -> Result<Self, JournalError> {
+        let [events, outcomes, places] =
+            ["events/", "outcomes/", "places/"].map(|folder| Arc::new(disk.folder(folder)) as Arc<dyn disk::Disk>);
+        let disks = Disks { events, outcomes, places };
+        let engine = Engine::open(disks, settings.clone(), &processors, Arc::new(()))?;
+        let open = ArcSwapOption::from_pointee((engine, [7; 32]));
+        Ok(Self { folder: PathBuf::new(), settings, processors, open })
+    }
+
+    fn engine(&self) -> Result<Arc<(Engine, [u8; 32])>, JournalError> {
+        self.open.load_full().ok_or(JournalError::Closed)
+    }
+}
+
+fn failed(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> JournalError {
+    let what = what.into();
+    move |error| JournalError::Io { what, why: error.to_string() }
+}
+
+/// Takes the folder for this process alone.
+fn lock(folder: &Path) -> Result<fs::File, JournalError> {
+    let path = folder.join("lock");
+    let opened = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let mut file = opened.map_err(failed(format!("open {}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            drop(file.read_to_string(&mut owner));
+            let owner =
+                owner.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |id| format!("process {id}"));
+            return Err(JournalError::InUse { folder: folder.display().to_string(), owner });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(format!("lock {}", path.display()))(error)),
+    }
+    // Only so that others can say whose it is.
+    drop(file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id())));
+    Ok(file)
+}
+
+/// The key that signs callbacks, made when there is none.
+fn signing_key(folder: &Path) -> std::io::Result<[u8; 32]> {
+    let (path, new) = (folder.join("key"), folder.join("key.new"));
+    let mut key = [0; 32];
+    match fs::File::open(&path).and_then(|mut file| file.read_exact(&mut key)) {
+        Ok(()) => return Ok(key),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::UnexpectedEof) => {}
+        Err(error) => return Err(error),
+    }
+    for part in key.chunks_exact_mut(16) {
+        part.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    }
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    fs::rename(&new, &path)?;
+    fs::File::open(folder)?.sync_all()?;
+    Ok(key)
+}
+
+fn open(folder: &Path, settings: Settings, processors: &[Arc<str>]) -> Result<(Engine, [u8; 32]), JournalError> {
+    let made = |path: PathBuf| Folder::make(&path).map_err(failed(format!("make {}", path.display())));
+    made(folder.to_owned())?;
+    let lock = lock(folder)?;
+    let key = signing_key(folder).map_err(failed("read or make its key"))?;
+    let disks = Disks {
+        events: Arc::new(made(folder.join("events"))?),
+        outcomes: Arc::new(made(folder.join("outcomes"))?),
+        places: Arc::new(made(folder.join("places"))?),
+    };
+    Ok((Engine::open(disks, settings, processors, Arc::new(lock))?, key))
+}
+
+#[async_trait]
+impl Journal for EmbeddedJournal {
+    async fn open(&self) -> Result<(), JournalError> {
+        if self.open.load().is_some() {
+            return Ok(());
+        }
+        let (folder, settings, processors) = (self.folder.clone(), self.settings.clone(), self.processors.clone());
+        let opened = blocking(move || open(&folder, settings, &processors)).await?;
+        self.open.store(Some(Arc::new(opened)));
+        Ok(())
+    }
+
+    fn max_batch(&self) -> BatchLimits {
+        BatchLimits {
+            events: 10_000,
+            bytes: usize::try_from(self.settings.max_bytes / 10).unwrap_or(usize::MAX).min(8 << 20),
+        }
+    }
+
+    async fn append(&self, batch: &mut Batch) -> Result<Position, JournalError> {
+        self.engine()?.0.append(batch).await
+    }
+
+    fn check_space(&self) -> Result<(), JournalError> {
+        self.engine()?.0.check_space()
+    }
+
+    async fn space(&self) {
+        if let Ok(open) = self.engine() {
+            open.0.space().await;
+        }
+    }
+
+    async fn pace(&self) {
+        if let Ok(open) = self.engine() {
+            open.0.pace().await;
+        }
+    }
+
+    async fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError> {
+        // A copy, so that making its table holds up nobody who appends.
+        let kept = self.engine()?.0.shared.checkpoints().get(stream).cloned();
+        Ok(kept.map(|kept| kept.opened()))
+    }
+
+    async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {
+        self.engine()?.0.cursor(processor, begin).await
+    }
+
+    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>> {
+        None
+    }
+
+    fn signing_key(&self) -> [u8; 32] {
+        self.engine().map(|open| open.1).unwrap_or_default()
+    }
+
+    fn stats(&self) -> JournalStats {
+        match self.engine() {
+            Ok(open) => open.0.stats(),
+            Err(_) => JournalStats {
+                engine: NAME,
+                max_bytes: self.settings.max_bytes,
+                trouble: Some("it is not open".to_owned()),
+                ..JournalStats::default()
+            },
+        }
+    }
+
+    async fn close(&self) -> Result<(), JournalError> {
+        match self.engine() {
+            Ok(open) => open.0.close().await,
+            Err(_) => Ok(()),
+        }
+    }
+}

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use super::disk::simulated::Simulated;
 use super::frame::HEADER;
-use super::log::{Frames, Log, LogError, Notice, Options, Reader, Visit};
+use super::log::{Durability, Frames, Log, LogError, Notice, Options, Reader, Visit};
 use crate::attempt::Position;
 
-const OPTIONS: Options = Options { log: 1, segment_bytes: 600, synced: true };
+const OPTIONS: Options = Options { log: 1, segment_bytes: 600, durability: Durability::Each };
 
 /// A record: its position, and what it holds.
 type Record = (u64, Vec<u8>);

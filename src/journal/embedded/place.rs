@@ -8,7 +8,7 @@ use ring::digest;
 
 use super::disk::{Disk, File};
 use crate::attempt::{Position, Target};
-use crate::event::stored::{read_number, write_number};
+use crate::event::stored::{read_number, read_text, write_number, write_text};
 use crate::journal::CursorState;
 
 const MAGIC: [u8; 8] = *b"VER-CUR\n";
@@ -40,13 +40,11 @@ fn file_name(processor: &str, turn: usize) -> String {
 
 fn encode(name: &str, number: u64, state: &CursorState) -> Vec<u8> {
     let mut payload = Vec::new();
-    write_number(&mut payload, name.len() as u64);
-    payload.extend_from_slice(name.as_bytes());
+    write_text(&mut payload, name);
     write_number(&mut payload, state.front.0);
     write_number(&mut payload, state.lanes.len() as u64);
     for (target, through) in &state.lanes {
-        write_number(&mut payload, target.as_str().len() as u64);
-        payload.extend_from_slice(target.as_str().as_bytes());
+        write_text(&mut payload, target.as_str());
         write_number(&mut payload, through.0);
     }
     let mut bytes = MAGIC.to_vec();
@@ -57,13 +55,6 @@ fn encode(name: &str, number: u64, state: &CursorState) -> Vec<u8> {
     let sum = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());
     bytes
-}
-
-fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
-    let length = usize::try_from(read_number(bytes)?).ok()?;
-    let (text, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    std::str::from_utf8(text).ok()
 }
 
 fn decode(bytes: &[u8]) -> Option<(u64, Arc<str>, CursorState)> {
@@ -77,11 +68,11 @@ fn decode(bytes: &[u8]) -> Option<(u64, Arc<str>, CursorState)> {
         return None;
     }
     let mut rest = &bytes[26..end];
-    let name = text(&mut rest)?.into();
+    let name = read_text(&mut rest)?.into();
     let front = Position(read_number(&mut rest)?);
     let mut lanes = Vec::new();
     for _ in 0..read_number(&mut rest)? {
-        let target = Target::new(text(&mut rest)?);
+        let target = Target::new(read_text(&mut rest)?);
         lanes.push((target, Position(read_number(&mut rest)?)));
     }
     Some((number, name, CursorState { front, lanes }))
@@ -91,17 +82,32 @@ impl Place {
     /// The places of all processors that there are.
     ///
     /// # Errors
-    /// The folder or a file cannot be read, or not be made durable. A file that is not whole is none.
+    /// The folder or a file cannot be read, or not be made durable; or both files of a processor are damaged. Where
+    /// one is not whole, the other counts: it is older, or this was the first to be written and nobody was told.
     pub(super) fn all(disk: &Arc<dyn Disk>) -> io::Result<BTreeMap<Arc<str>, (Self, CursorState)>> {
         let mut found: BTreeMap<Arc<str>, (u64, usize, CursorState)> = BTreeMap::new();
+        let mut unreadable = Vec::new();
         for file in disk.names()?.iter().filter(|name| name.ends_with(".cursor")) {
             let content = disk.open(file)?;
             let mut bytes = vec![0; usize::try_from(content.len()?.min(MOST)).unwrap_or(0)];
             let read = content.read_at(&mut bytes, 0)?;
-            let Some((number, name, state)) = decode(&bytes[..read]) else { continue };
+            let Some((number, name, state)) = decode(&bytes[..read]) else {
+                unreadable.push(file.clone());
+                continue;
+            };
             let turn = usize::from(*file == file_name(&name, 1));
             if found.get(&name).is_none_or(|(other, ..)| *other < number) {
                 found.insert(name, (number, turn, state));
+            }
+        }
+        for file in &unreadable {
+            let other = match file.strip_suffix(".a.cursor") {
+                Some(name) => format!("{name}.b.cursor"),
+                None => continue,
+            };
+            if unreadable.contains(&other) {
+                let why = format!("{file} and {other} are damaged: where a processor was is not known");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
         }
         let mut places = BTreeMap::new();
@@ -208,6 +214,24 @@ mod tests {
             2 => any::<u64>().prop_map(Step::PowerLoss),
         ];
         prop::collection::vec(step, 1..40)
+    }
+
+    #[test]
+    fn damage_is_no_beginning() {
+        let disk = Simulated::default();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let mut place = Place::new(Arc::clone(&shared), "p".into());
+        for front in [5, 7] {
+            place.write(&state(front)).unwrap();
+            place.sync().unwrap();
+        }
+        disk.flip(&file_name("p", 1), 300);
+        assert_eq!(Place::all(&shared).unwrap()["p"].1, state(5), "the older one counts");
+        disk.flip(&file_name("p", 0), 300);
+        disk.flip(&file_name("p", 1), 200);
+        let error = Place::all(&shared).map(|places| places.len()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains("are damaged"), "{error}");
     }
 
     proptest! {

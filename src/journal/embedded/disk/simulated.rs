@@ -52,13 +52,11 @@ struct State {
     changes: Vec<(String, Option<usize>)>,
     /// So many writes and syncs until one fails, and the next ones too.
     fail_in: Option<u32>,
-    /// Every file operation that changes something.
-    operations: u32,
 }
 
 /// A simulated folder. Clones are the same folder.
 #[derive(Clone, Debug, Default)]
-pub(in crate::journal::embedded) struct Simulated(Arc<Mutex<State>>);
+pub(in crate::journal) struct Simulated(Arc<Mutex<State>>);
 
 impl Simulated {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -66,17 +64,12 @@ impl Simulated {
     }
 
     /// From the operation after so many on, each fails; none: all succeed again.
-    pub(in crate::journal::embedded) fn fail_in(&self, operations: Option<u32>) {
+    pub(in crate::journal) fn fail_in(&self, operations: Option<u32>) {
         self.lock().fail_in = operations;
     }
 
-    /// How many operations there were that change something.
-    pub(in crate::journal::embedded) fn operations(&self) -> u32 {
-        self.lock().operations
-    }
-
     /// What is there after a power loss: of what was not synced, what `keep` says, asked once for each piece.
-    pub(in crate::journal::embedded) fn after_power_loss(&self, mut keep: impl FnMut() -> bool) -> Self {
+    pub(in crate::journal) fn after_power_loss(&self, mut keep: impl FnMut() -> bool) -> Self {
         let state = self.lock();
         let mut files = state.files.clone();
         for file in &mut files {
@@ -113,7 +106,7 @@ impl Simulated {
     }
 
     /// What is there after the process was killed: all that was written, synced or not.
-    pub(in crate::journal::embedded) fn after_kill(&self) -> Self {
+    pub(in crate::journal) fn after_kill(&self) -> Self {
         let state = self.lock();
         let after = State {
             files: state.files.clone(),
@@ -126,14 +119,14 @@ impl Simulated {
     }
 
     /// Turns a bit of a file over.
-    pub(in crate::journal::embedded) fn flip(&self, name: &str, bit: usize) {
+    pub(in crate::journal) fn flip(&self, name: &str, bit: usize) {
         let mut state = self.lock();
         let file = state.names[name];
         state.files[file].durable[bit / 8] ^= 1 << (bit % 8);
     }
 
     /// What a file holds.
-    pub(in crate::journal::embedded) fn content(&self, name: &str) -> Vec<u8> {
+    pub(in crate::journal) fn content(&self, name: &str) -> Vec<u8> {
         let state = self.lock();
         state.files[state.names[name]].seen()
     }
@@ -141,7 +134,6 @@ impl Simulated {
 
 impl State {
     fn operation(&mut self) -> io::Result<()> {
-        self.operations += 1;
         match &mut self.fail_in {
             Some(0) => Err(io::Error::other("the disk fails")),
             Some(left) => {
@@ -150,6 +142,52 @@ impl State {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// A folder within a simulated disk.
+pub(in crate::journal::embedded) struct SimulatedFolder {
+    disk: Simulated,
+    prefix: &'static str,
+}
+
+impl Simulated {
+    /// What is in it has names that begin with `prefix`.
+    pub(in crate::journal::embedded) fn folder(&self, prefix: &'static str) -> SimulatedFolder {
+        SimulatedFolder { disk: self.clone(), prefix }
+    }
+
+    fn sync_names(&self, prefix: &str) -> io::Result<()> {
+        let mut state = self.lock();
+        state.operation()?;
+        let State { names, durable_names, changes, .. } = &mut *state;
+        let others = std::mem::take(durable_names).into_iter().filter(|(name, _)| !name.starts_with(prefix));
+        let these = names.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(name, file)| (name.clone(), *file));
+        *durable_names = others.chain(these).collect();
+        changes.retain(|(name, _)| !name.starts_with(prefix));
+        Ok(())
+    }
+}
+
+impl Disk for SimulatedFolder {
+    fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.disk.names()?.iter().filter_map(|name| name.strip_prefix(self.prefix)).map(str::to_owned).collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.disk.create(&format!("{}{name}", self.prefix))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.disk.open(&format!("{}{name}", self.prefix))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(&format!("{}{name}", self.prefix))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync_names(self.prefix)
     }
 }
 
@@ -185,11 +223,7 @@ impl Disk for Simulated {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.lock();
-        state.operation()?;
-        state.durable_names = state.names.clone();
-        state.changes.clear();
-        Ok(())
+        self.sync_names("")
     }
 }
 

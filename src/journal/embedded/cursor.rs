@@ -1,0 +1,206 @@
+//! A processor's reading place.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::engine::blocking;
+use super::keeper::Note;
+use super::log::Reader;
+use super::state::Shared;
+use super::{batch, outcomes, writer};
+use crate::attempt::{BatchLimits, Position, Target};
+use crate::journal::{Cursor, CursorState, End, Entry, JournalError, Settlement};
+
+/// One for the front, one for lanes.
+const READERS: usize = 2;
+
+pub(super) struct EmbeddedCursor {
+    name: Arc<str>,
+    shared: Arc<Shared>,
+    notes: Sender<Note>,
+    /// None while it is reading.
+    readers: Mutex<[Option<Reader>; READERS]>,
+    settled: Vec<(Position, Target)>,
+}
+
+impl EmbeddedCursor {
+    pub(super) fn new(
+        name: Arc<str>,
+        shared: Arc<Shared>,
+        notes: Sender<Note>,
+        readers: [Option<Reader>; READERS],
+        settled: Vec<(Position, Target)>,
+    ) -> Self {
+        Self { name, shared, notes, readers: Mutex::new(readers), settled }
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, [Option<Reader>; READERS]> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the reader that is nearest before `after`, or the one that is furthest away.
+    fn take_reader(&self, after: Position) -> Option<(usize, Reader)> {
+        let mut readers = self.readers();
+        let distance = |reader: &Reader| after.0.checked_sub(reader.place().0).unwrap_or(u64::MAX);
+        let nearest =
+            readers.iter().enumerate().filter_map(|(at, reader)| Some((distance(reader.as_ref()?), at))).min();
+        let (_, at) = nearest?;
+        readers[at].take().map(|reader| (at, reader))
+    }
+
+    /// Notes how far was read, so that what all have read need not be held.
+    fn has_read(&self, entries: &[Entry]) {
+        let Some(last) = entries.last() else { return };
+        let mut state = self.shared.lock();
+        let Some(held) = state.places.get_mut(&self.name) else { return };
+        if last.position > held.read {
+            held.read = last.position;
+            state.trim_tail();
+        }
+    }
+}
+
+#[async_trait]
+impl Cursor for EmbeddedCursor {
+    fn state(&self) -> CursorState {
+        self.shared.lock().places.get(&self.name).map(|held| held.cursor.clone()).unwrap_or_default()
+    }
+
+    fn settled(&self) -> Vec<(Position, Target)> {
+        self.settled.clone()
+    }
+
+    async fn read(&self, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError> {
+        let at_hand = self.shared.lock().tail.read(after, limits);
+        let entries = match at_hand {
+            Some(entries) => entries,
+            None => {
+                let (at, mut reader) = self.take_reader(after).ok_or(JournalError::Closed)?;
+                // Where the answer is not waited for any more, the reader is made anew with the cursor.
+                let (reader, entries) = blocking(move || {
+                    let entries = read(&mut reader, after, limits);
+                    Ok((reader, entries))
+                })
+                .await?;
+                self.readers()[at] = Some(reader);
+                entries?
+            }
+        };
+        self.has_read(&entries);
+        Ok(entries)
+    }
+
+    async fn readable(&self, after: Position) -> Result<(), JournalError> {
+        let mut newest = self.shared.newest.subscribe();
+        match newest.wait_for(|newest| *newest > after).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(JournalError::Closed),
+        }
+    }
+
+    fn newest(&self) -> Position {
+        *self.shared.newest.borrow()
+    }
+
+    fn waiting(&self, after: Position) -> u64 {
+        self.shared.events.records_behind(after)
+    }
+
+    async fn commit(&self, committed: CursorState) -> Result<(), JournalError> {
+        let shared = &self.shared;
+        let mut guard = shared.lock();
+        let state = &mut *guard;
+        let was_behind = state.all_behind();
+        let was_full = !shared.is_roomy(shared.used(state));
+        let Some(held) = state.places.get_mut(&self.name) else { return Err(JournalError::Closed) };
+        let news = held.moved(committed);
+        let passed = was_behind && !state.all_behind();
+        let freed = was_full && shared.is_roomy(shared.used(state));
+        drop(guard);
+        if news {
+            self.notes.send(Note::Moved).map_err(|_| JournalError::Closed)?;
+        }
+        if passed {
+            shared.passed.notify_waiters();
+        }
+        if freed {
+            shared.space.notify_waiters();
+        }
+        Ok(())
+    }
+
+    fn record(&self, settlements: &[Settlement]) {
+        if !settlements.is_empty() {
+            // Where nobody takes it, the journal is closed.
+            drop(self.notes.send(Note::Outcomes(Arc::clone(&self.name), settlements.to_vec())));
+        }
+    }
+}
+
+/// Reads entries from files.
+fn read(reader: &mut Reader, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut bytes = 0;
+    let mut stream: Option<Arc<str>> = None;
+    let mut strange = None;
+    reader
+        .read(after, &mut |head, payload| {
+            let known = |name: &str| match &stream {
+                Some(known) if **known == *name => Arc::clone(known),
+                _ => name.into(),
+            };
+            let Some(part) = batch::read(payload, head.count, known) else {
+                strange = Some(head.first);
+                return false;
+            };
+            stream = Some(part.stream);
+            for (position, event) in (head.first.0..).map(Position).zip(part.events) {
+                if position <= after {
+                    continue;
+                }
+                bytes += event.size();
+                if entries.len() >= limits.events || bytes > limits.bytes && !entries.is_empty() {
+                    return false;
+                }
+                entries.push(Entry { position, event });
+            }
+            true
+        })
+        .map_err(|error| writer::io(&error))?;
+    match strange {
+        Some(position) if entries.is_empty() => {
+            Err(JournalError::Damaged(format!("what lies at position {position} is no event")))
+        }
+        _ => Ok(entries),
+    }
+}
+
+/// What was settled above a place, since `from`.
+pub(super) fn settled(
+    reader: &mut Reader,
+    from: i64,
+    processor: &str,
+    state: &CursorState,
+) -> Result<Vec<(Position, Target)>, JournalError> {
+    let mut settled = Vec::new();
+    let found = reader.before(from).and_then(|before| {
+        reader.read(before, &mut |head, payload| {
+            let Some((name, settlements)) = outcomes::read(payload, head.count) else { return true };
+            if name == processor {
+                settled.extend(settlements.into_iter().filter_map(|Settlement { position, target, end, .. }| {
+                    let target = target.filter(|_| end != End::Unwanted)?;
+                    let lane = state.lanes.iter().find(|(lane, _)| *lane == target);
+                    let through = lane.map_or(state.front, |(_, through)| *through);
+                    (position > through).then_some((position, target))
+                }));
+            }
+            true
+        })
+    });
+    if let Err(error) = found {
+        tracing::warn!(%error, processor, "some of what was delivered is not known any more, and may come twice");
+    }
+    Ok(settled)
+}

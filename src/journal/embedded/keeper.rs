@@ -1,0 +1,194 @@
+//! The thread that keeps what is small: outcomes as they come, and the places of processors, synced once a second.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::disk::Disk;
+use super::log::Log;
+use super::outcomes;
+use super::place::Place;
+use super::state::{Held, Shared};
+use super::writer::{self, Order};
+use crate::journal::{CursorState, JournalError, Settlement};
+
+/// How long a place may be other than what is durable.
+const SYNC: Duration = Duration::from_secs(1);
+
+/// How long what comes is collected after a write. So much may be forgotten when the process is killed.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What the thread is told.
+pub(super) enum Note {
+    /// How events ended at a processor.
+    Outcomes(Arc<str>, Vec<Settlement>),
+    /// A place has changed.
+    Moved,
+    /// A processor that is new begins there: durable when it is answered.
+    New(Arc<str>, CursorState, oneshot::Sender<Result<(), JournalError>>),
+    /// To answer when everything before is done.
+    Flush(oneshot::Sender<()>),
+    /// To make everything durable, and to end.
+    Close(oneshot::Sender<Result<(), JournalError>>),
+}
+
+pub(super) struct Keeper {
+    pub(super) outcomes: Log,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) places: BTreeMap<Arc<str>, Place>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) notes: Receiver<Note>,
+    pub(super) writer: Sender<Order>,
+    /// What is wrong with outcomes, and with places, as it was last said.
+    pub(super) said: [Option<String>; 2],
+}
+
+impl Keeper {
+    pub(super) fn run(mut self) {
+        let mut sync_at: Option<Instant> = None;
+        loop {
+            let first = match sync_at {
+                None => self.notes.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => self.notes.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            let mut next = match first {
+                Ok(note) => Some(note),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut ended: Vec<(Arc<str>, Vec<Settlement>)> = Vec::new();
+            let mut flushes = Vec::new();
+            let mut close = None;
+            while let Some(note) = next {
+                match note {
+                    Note::Outcomes(processor, mut settlements) => match ended.last_mut() {
+                        Some((last, all)) if *last == processor => all.append(&mut settlements),
+                        _ => ended.push((processor, settlements)),
+                    },
+                    Note::Moved => drop(sync_at.get_or_insert_with(|| Instant::now() + SYNC)),
+                    Note::New(processor, state, answer) => drop(answer.send(self.begin(&processor, &state))),
+                    Note::Flush(answer) => flushes.push(answer),
+                    Note::Close(answer) => {
+                        close = Some(answer);
+                        break;
+                    }
+                }
+                next = self.notes.try_recv().ok();
+            }
+            let wrote = !ended.is_empty();
+            self.record(&ended);
+            for answer in flushes {
+                // Whoever asked may have gone.
+                answer.send(()).ok();
+            }
+            if let Some(answer) = close {
+                let synced = self.sync();
+                let logged = self.outcomes.sync().map_err(|error| writer::io(&error));
+                drop(answer.send(synced.and(logged)));
+                break;
+            }
+            if sync_at.is_some_and(|at| at <= Instant::now()) {
+                sync_at = self.sync().is_err().then(|| Instant::now() + SYNC);
+                self.trim();
+            }
+            if wrote {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    fn begin(&mut self, processor: &Arc<str>, state: &CursorState) -> Result<(), JournalError> {
+        let mut place = Place::new(Arc::clone(&self.disk), Arc::clone(processor));
+        // Both files are there from the start: if neither can be read, that is damage and not a beginning.
+        for _ in 0..2 {
+            place.write(state).and_then(|()| place.sync()).map_err(|error| place_failed(processor, &error))?;
+        }
+        self.places.insert(Arc::clone(processor), place);
+        Ok(())
+    }
+
+    /// Writes down how events ended. What cannot be is let go: it may be delivered twice after a crash, no worse.
+    fn record(&mut self, ended: &[(Arc<str>, Vec<Settlement>)]) {
+        if ended.is_empty() {
+            return;
+        }
+        let time = self.shared.clock.now();
+        let written = self.outcomes.append(time, &mut |_| {}, &mut |frames| {
+            ended.iter().for_each(|(processor, settlements)| outcomes::write(frames, processor, settlements));
+        });
+        let trouble = written.err().map(|error| error.to_string());
+        if trouble != self.said[0] {
+            match &trouble {
+                Some(error) => tracing::warn!(error, "outcomes cannot be written: a crash would repeat deliveries"),
+                None => tracing::info!("outcomes can be written again"),
+            }
+            self.said[0] = trouble;
+        }
+    }
+
+    /// Makes every place durable that has changed.
+    fn sync(&mut self) -> Result<(), JournalError> {
+        let changed: Vec<(Arc<str>, CursorState)> = {
+            let mut state = self.shared.lock();
+            let dirty = state.places.iter_mut().filter(|(_, held)| held.dirty);
+            dirty
+                .map(|(name, held)| {
+                    held.dirty = false;
+                    (Arc::clone(name), held.cursor.clone())
+                })
+                .collect()
+        };
+        let mut result = Ok(());
+        for (name, cursor) in changed {
+            let Some(place) = self.places.get_mut(&name) else { continue };
+            let done = place.write(&cursor).and_then(|()| place.sync());
+            let mut state = self.shared.lock();
+            let Some(held) = state.places.get_mut(&name) else { continue };
+            match done {
+                Ok(()) => held.durable = cursor.settled_through(),
+                Err(error) => {
+                    held.dirty = true;
+                    result = Err(place_failed(&name, &error));
+                }
+            }
+        }
+        let trouble = result.as_ref().err().map(ToString::to_string);
+        if trouble != self.said[1] {
+            match &trouble {
+                Some(error) => tracing::warn!(error, "places cannot be written: a crash would repeat deliveries"),
+                None => tracing::info!("places can be written again"),
+            }
+            self.said[1] = trouble;
+        }
+        result
+    }
+
+    /// Lets go of outcomes of events that are gone, and has the writer let go of events that nobody waits for.
+    fn trim(&mut self) {
+        let Some(created) = self.shared.events.created() else { return };
+        while let Ok(Some(_)) = self.outcomes.trim(crate::attempt::Position(u64::MAX), |time| time >= created) {}
+        let has_unpinned = {
+            let durable = self.shared.lock().durable();
+            self.shared.events.oldest_through().is_some_and(|through| through <= durable)
+        };
+        if has_unpinned && self.shared.bytes() + self.shared.settings.segment_bytes() > self.shared.settings.max_bytes {
+            // It has ended, if the journal is closing.
+            drop(self.writer.send(Order::Trim));
+        }
+    }
+}
+
+impl Held {
+    /// Whether it has to be told that it changed.
+    pub(super) fn moved(&mut self, cursor: CursorState) -> bool {
+        self.cursor = cursor;
+        !std::mem::replace(&mut self.dirty, true)
+    }
+}
+
+fn place_failed(processor: &str, error: &std::io::Error) -> JournalError {
+    JournalError::Io { what: format!("write the place of {processor}"), why: error.to_string() }
+}

@@ -1,0 +1,310 @@
+//! The durable journal against a model of what it promises, on a disk that fails, and loses what was not synced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::embedded::{EmbeddedJournal, Settings, Simulated};
+use super::{Batch, Begin, Checkpoint, CheckpointDelta, Cursor, CursorState, End, Journal, JournalError, Settlement};
+use crate::attempt::{BatchLimits, Position, Target};
+use crate::event::{Attributes, Event, PageBuilder};
+
+const PROCESSORS: [&str; 2] = ["one", "other"];
+const STREAMS: [&str; 2] = ["vc", "hook"];
+
+fn settings() -> Settings {
+    Settings { max_bytes: 60_000, max_age: Duration::from_secs(86_400), synced: true, segment_bytes: 1500 }
+}
+
+/// A batch: its stream, the sizes of its events, and whether a checkpoint comes with it.
+type Draft = (usize, Vec<usize>, bool);
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Batches that are appended at the same time.
+    Append(Vec<Draft>),
+    /// A processor has delivered so many of ten of what lies before it; a target of it is a little behind.
+    Commit(usize, u64, bool),
+    /// The disk fails from the operation on that comes after so many, until it is mended.
+    Fail(u32),
+    Mend,
+    /// The journal is closed and opened again.
+    Close,
+    /// The process is killed and begins again.
+    Kill,
+    /// The power fails; of what was not synced, every so many pieces are there.
+    PowerLoss(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let sizes =
+        prop_oneof![4 => prop::collection::vec(0..200_usize, 0..4), 1 => prop::collection::vec(2000..9000_usize, 1..3)];
+    let draft = (0..2_usize, sizes, any::<bool>());
+    let step = prop_oneof![
+        8 => prop::collection::vec(draft, 1..4).prop_map(Step::Append),
+        4 => (0..2_usize, 0..=10_u64, any::<bool>()).prop_map(|(who, tenths, lane)| Step::Commit(who, tenths, lane)),
+        2 => (0..8_u32).prop_map(Step::Fail),
+        2 => Just(Step::Mend),
+        1 => Just(Step::Close),
+        2 => Just(Step::Kill),
+        2 => any::<u64>().prop_map(Step::PowerLoss),
+    ];
+    prop::collection::vec(step, 1..30)
+}
+
+/// A processor's cursor, and what is known of it.
+struct Reading {
+    cursor: Arc<dyn Cursor>,
+    /// The places that it had since one was surely durable, that first.
+    places: Vec<CursorState>,
+    recorded: BTreeSet<(Position, Target)>,
+}
+
+struct Model {
+    disk: Simulated,
+    fails: bool,
+    journal: EmbeddedJournal,
+    readings: Vec<Reading>,
+    /// What was acknowledged: position and key.
+    acknowledged: Vec<(u64, i32)>,
+    checkpoints: BTreeMap<&'static str, Checkpoint>,
+    /// Batches of which nobody knows, in order: some that follow each other may be there after a crash.
+    doubtful: Vec<Batch>,
+    /// No position was ever higher.
+    highest: u64,
+    key: i32,
+}
+
+fn apply(checkpoints: &mut BTreeMap<&'static str, Checkpoint>, batch: &Batch) {
+    let stream = *STREAMS.iter().find(|name| ***name == *batch.stream).unwrap();
+    if let Some(delta) = &batch.checkpoint {
+        checkpoints.entry(stream).or_insert_with(|| Checkpoint::bare(delta)).apply(delta, &batch.events);
+    }
+}
+
+fn keys(events: &[Event]) -> Vec<i32> {
+    events.iter().map(|event| event.key().unwrap()).collect()
+}
+
+impl Model {
+    async fn new() -> Self {
+        let disk = Simulated::default();
+        let journal = open(&disk).unwrap();
+        let mut readings = Vec::new();
+        for processor in PROCESSORS {
+            let cursor = journal.cursor(processor, Begin::End).await.unwrap();
+            readings.push(Reading { places: vec![cursor.state()], cursor, recorded: BTreeSet::new() });
+        }
+        Self {
+            disk,
+            fails: false,
+            journal,
+            readings,
+            acknowledged: Vec::new(),
+            checkpoints: BTreeMap::new(),
+            doubtful: Vec::new(),
+            highest: 0,
+            key: 0,
+        }
+    }
+
+    fn batch(&mut self, (stream, sizes, checkpoint): Draft) -> Batch {
+        let mut page = PageBuilder::new(STREAMS[stream].into(), "s", &[]);
+        for size in sizes {
+            self.key += 1;
+            let created = Some(i64::from(self.key) * 1_000_000);
+            page.push(
+                &Attributes { key: Some(self.key), created, ..Attributes::default() },
+                format!("\"{}\"", "x".repeat(size)).as_bytes(),
+            );
+        }
+        let resume = i64::from(self.key) * 1_000_000 + i64::from(checkpoint);
+        let delta =
+            CheckpointDelta { instance: Uuid::from_u128(1), filter: 0, resume, newest: resume, last: None, horizon: 0 };
+        Batch { stream: STREAMS[stream].into(), events: page.finish(), checkpoint: checkpoint.then_some(delta) }
+    }
+
+    async fn append(&mut self, drafts: Vec<Draft>) {
+        let batches: Vec<_> = drafts.into_iter().map(|draft| self.batch(draft)).collect();
+        let mut given = batches.clone();
+        let all: usize = batches.iter().flat_map(|batch| &batch.events).map(Event::size).sum();
+        let results = join_all(given.iter_mut().map(|batch| self.journal.append(batch))).await;
+        let mut appended = Vec::new();
+        for (result, batch) in results.into_iter().zip(batches) {
+            match result {
+                Ok(last) => {
+                    // What comes later says that what was refused before is not there.
+                    self.doubtful.clear();
+                    appended.push((last, batch));
+                }
+                Err(JournalError::Full { .. }) => {
+                    let used = self.journal.stats().pinned_bytes;
+                    assert!(used + all as u64 > settings().max_bytes / 10 * 9, "{used} and {all}");
+                }
+                Err(error) => {
+                    assert!(self.fails, "{error}");
+                    self.doubtful.push(batch);
+                }
+            }
+        }
+        // They come one behind the other, in whatever order.
+        appended.sort_by_key(|(last, batch)| (*last, batch.events.is_empty()));
+        for (last, batch) in appended {
+            let count = batch.events.len() as u64;
+            let first = last.0 + 1 - count;
+            assert!(count == 0 || first > self.highest, "{first} was given before {}", self.highest);
+            self.acknowledged.extend((first..).zip(keys(&batch.events)));
+            if count > 0 {
+                self.highest = last.0;
+            }
+            apply(&mut self.checkpoints, &batch);
+        }
+        self.check().await;
+    }
+
+    /// Every processor reads what was acknowledged behind what it has settled, and nothing else.
+    async fn check(&self) {
+        for Reading { cursor, .. } in &self.readings {
+            let from = cursor.state().settled_through();
+            let want: Vec<_> = self.acknowledged.iter().filter(|(position, _)| *position > from.0).copied().collect();
+            assert_eq!(read_all(&**cursor, from).await, want);
+            assert_eq!(cursor.waiting(from), want.len() as u64);
+        }
+        for stream in STREAMS {
+            let kept = self.journal.checkpoint(stream).await.unwrap();
+            assert_eq!(kept, self.checkpoints.get(stream).cloned());
+        }
+    }
+
+    async fn commit(&mut self, who: usize, tenths: u64, behind: bool) {
+        let reading = &mut self.readings[who];
+        let before = reading.cursor.state();
+        let front = Position(before.front.0 + (self.highest.saturating_sub(before.front.0)) * tenths / 10);
+        let lane = Position(before.settled_through().0.midpoint(front.0));
+        let (lag, well) = (Target::new("lag"), Target::new("well"));
+        let state = CursorState { front, lanes: behind.then(|| (lag.clone(), lane)).into_iter().collect() };
+        let settled = |position, target: &Target| Settlement {
+            position,
+            target: Some(target.clone()),
+            end: End::Delivered,
+            attempts: 1,
+            status: None,
+        };
+        // Something beyond the front is delivered, too, and by the one that is behind.
+        let mut beyond = vec![settled(Position(front.0 + 1), &well), settled(Position(lane.0 + 1), &lag)];
+        beyond.retain(|settled| settled.position.0 <= self.highest);
+        reading.cursor.record(&beyond);
+        reading.recorded.extend(beyond.iter().map(|settled| (settled.position, settled.target.clone().unwrap())));
+        reading.cursor.commit(state.clone()).await.unwrap();
+        reading.places.push(state);
+        self.check().await;
+    }
+
+    /// Begins again with what is on the disk. `sure` says that nothing can have been lost.
+    async fn reopen(&mut self, disk: Simulated, sure: bool) {
+        self.journal = open(&disk).unwrap_or_else(|error| panic!("{error}"));
+        self.disk = disk;
+        self.fails = false;
+        let mut lowest = Position(u64::MAX);
+        for (reading, processor) in self.readings.iter_mut().zip(PROCESSORS) {
+            reading.cursor = self.journal.cursor(processor, Begin::End).await.unwrap();
+            let state = reading.cursor.state();
+            if sure {
+                assert_eq!(Some(&state), reading.places.last());
+            }
+            assert!(reading.places.contains(&state), "{state:?} is none of {:?}", reading.places);
+            let through = |target: &Target| {
+                let lane = state.lanes.iter().find(|(lane, _)| lane == target);
+                lane.map_or(state.front, |(_, through)| *through)
+            };
+            let settled: BTreeSet<_> = reading.cursor.settled().into_iter().collect();
+            let above: BTreeSet<_> =
+                reading.recorded.iter().filter(|(at, target)| *at > through(target)).cloned().collect();
+            assert!(settled.is_subset(&above), "{settled:?} {above:?}");
+            assert!(!sure || settled == above, "{settled:?} {above:?}");
+            lowest = lowest.min(state.settled_through());
+            reading.places = vec![state];
+            reading.recorded = settled;
+        }
+        let seen = read_all(&*self.readings[0].cursor, lowest).await;
+        let known: Vec<_> = self.acknowledged.iter().filter(|(position, _)| *position > lowest.0).copied().collect();
+        assert_eq!(seen.get(..known.len()), Some(&known[..]), "what was acknowledged is there");
+        let news: Vec<i32> = seen[known.len()..].iter().map(|(_, key)| *key).collect();
+        let mut found = BTreeMap::new();
+        for stream in STREAMS {
+            found.extend(self.journal.checkpoint(stream).await.unwrap().map(|kept| (stream, kept)));
+        }
+        let runs = (0..=self.doubtful.len()).flat_map(|from| (from..=self.doubtful.len()).map(move |to| (from, to)));
+        let explains = |(from, to): (usize, usize)| {
+            let run = &self.doubtful[from..to];
+            let mut checkpoints = self.checkpoints.clone();
+            run.iter().for_each(|batch| apply(&mut checkpoints, batch));
+            run.iter().flat_map(|batch| keys(&batch.events)).eq(news.iter().copied()) && checkpoints == found
+        };
+        assert!(runs.into_iter().any(explains), "{news:?} and {found:?} are none of {:?}", self.doubtful);
+        assert!(!sure || news.is_empty() || !self.doubtful.is_empty());
+        self.acknowledged.extend_from_slice(&seen[known.len()..]);
+        self.highest = self.highest.max(seen.last().map_or(0, |(position, _)| *position));
+        self.checkpoints = found;
+        self.doubtful.clear();
+        self.check().await;
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Append(drafts) => self.append(drafts).await,
+            Step::Commit(who, tenths, behind) => self.commit(who, tenths, behind).await,
+            Step::Fail(operations) => {
+                self.fails = true;
+                self.disk.fail_in(Some(operations));
+            }
+            // The log goes on elsewhere, and what was refused may still be there after a crash.
+            Step::Mend => self.disk.fail_in(None),
+            Step::Close => {
+                let closed = self.journal.close().await;
+                assert!(closed.is_ok() || self.fails);
+                let sure = closed.is_ok() && !self.fails;
+                self.reopen(self.disk.after_kill(), sure).await;
+            }
+            Step::Kill => self.reopen(self.disk.after_kill(), false).await,
+            Step::PowerLoss(seed) => {
+                let mut random = fastrand::Rng::with_seed(seed);
+                self.reopen(self.disk.after_power_loss(|| random.bool()), false).await;
+            }
+        }
+    }
+}
+
+fn open(disk: &Simulated) -> Result<EmbeddedJournal, JournalError> {
+    EmbeddedJournal::simulated(disk, settings(), PROCESSORS.iter().map(|name| Arc::from(*name)).collect())
+}
+
+async fn read_all(cursor: &dyn Cursor, from: Position) -> Vec<(u64, i32)> {
+    let mut all = Vec::new();
+    let mut after = from;
+    loop {
+        let read = cursor.read(after, BatchLimits { events: 5, bytes: 10_000 }).await.unwrap();
+        let Some(last) = read.last() else { return all };
+        after = last.position;
+        all.extend(read.iter().map(|entry| (entry.position.0, entry.event.key().unwrap())));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_durable_journal_keeps_what_it_promises(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut model = Model::new().await;
+            for step in steps {
+                model.step(step).await;
+            }
+        });
+    }
+}
