@@ -253,14 +253,15 @@ impl Watch {
         let newest = self.memory.last().copied().unwrap_or_default();
         let (early, late) = self.quarters().unwrap_or((newest, newest));
         let mut text = format!(
-            "{} events happened, {} came, {} on their way or missing, {} lie in {} gaps that were told, {} not decoded; \
-             {} faults; at most {} sessions and {} collectors; memory {:.1} MB now ({:.1} and {:.1} in the second and last quarter); {} mistakes",
+            "{} events happened, {} came, {} on their way or missing, {} lie in {} gaps that were told, {} not decoded, \
+             {} again that had been forgotten; {} faults; at most {} sessions and {} collectors; memory {:.1} MB now ({:.1} and {:.1} in the second and last quarter); {} mistakes",
             verdict.happened,
             verdict.received,
             verdict.owed,
             verdict.in_gaps,
             verdict.gaps,
             verdict.undecoded,
+            verdict.again,
             self.faults,
             self.most_sessions,
             self.most_collectors,

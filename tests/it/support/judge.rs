@@ -3,7 +3,8 @@
 
 #![allow(dead_code, reason = "each of the programs that include this file uses a part of it")]
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,6 +17,10 @@ const MOST_SHOWN: usize = 20;
 
 /// Late events happen next to others that are not, with no more late ones between.
 const NEXT: u64 = 50;
+
+/// The router remembers at least so many events, those that it journaled last. When vCenter's clock is set back below
+/// what it remembers, it brings older ones again rather than lose any.
+const REMEMBERED: u64 = 65_536;
 
 /// What is true of an event that happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +88,8 @@ pub(crate) struct Verdict {
     /// Events that came with `DecodeError`.
     pub(crate) undecoded: u64,
     pub(crate) owed: u64,
+    /// Events that came again when the router could not remember them any more.
+    pub(crate) again: u64,
     pub(crate) mistakes: u64,
     pub(crate) shown: Vec<String>,
 }
@@ -99,13 +106,15 @@ pub(crate) struct Judge {
     arrivals: HashMap<Box<str>, VecDeque<Id>>,
     /// Where each entity is.
     newest: HashMap<Box<str>, u64>,
-    ids: HashSet<Box<str>>,
+    /// Each event's id, and how many had come before it.
+    ids: HashMap<Box<str>, u64>,
     gaps: Vec<(i64, i64)>,
     /// What came without a readable time, by key.
     timeless: Vec<i32>,
     happened: u64,
     received: u64,
     undecoded: u64,
+    again: u64,
     mistakes: u64,
     shown: Vec<String>,
 }
@@ -148,9 +157,16 @@ impl Judge {
             self.mistake(format!("no event: {}", String::from_utf8_lossy(&json[..json.len().min(300)])));
             return;
         };
-        if !self.ids.insert(event.id.as_str().into()) {
-            self.mistake(format!("twice: {} key {:?} of {:?}", event.id, data.key, data.created_time));
-            return;
+        match self.ids.entry(event.id.as_str().into()) {
+            Entry::Vacant(new) => drop(new.insert(self.received)),
+            Entry::Occupied(before) if self.received - before.get() >= REMEMBERED => {
+                self.again += 1;
+                return;
+            }
+            Entry::Occupied(_) => {
+                self.mistake(format!("twice: {} key {:?} of {:?}", event.id, data.key, data.created_time));
+                return;
+            }
         }
         if event.kind.ends_with("/gap") {
             let span = data.from.as_deref().and_then(micros).zip(data.to.as_deref().and_then(micros));
@@ -296,6 +312,7 @@ impl Judge {
             gaps: self.gaps.len() as u64,
             undecoded: self.undecoded,
             owed: owed.len() as u64,
+            again: self.again,
             mistakes,
             shown,
         }
@@ -353,6 +370,21 @@ mod tests {
         let mut judge = judge(&[1, 2]);
         [2, 1].iter().for_each(|key| judge.received(&event(*key, i64::from(*key), &format!("vm-{key}"))));
         assert_eq!(judge.verdict(true).mistakes, 0, "other entities have another order");
+    }
+
+    #[test]
+    fn what_comes_again_after_very_many_others_was_forgotten() {
+        for (others, mistakes) in [(REMEMBERED as i32 - 1, 0), (REMEMBERED as i32 - 2, 1)] {
+            let mut judge = Judge::default();
+            for key in 1..=others + 1 {
+                let created = NOON + i64::from(key);
+                judge.happened(Happened { seq: key as u64, key, created, ..Happened::default() });
+                judge.received(&event(key, i64::from(key), "vm-1"));
+            }
+            judge.received(&event(1, 1, "vm-1"));
+            let verdict = judge.verdict(true);
+            assert_eq!((verdict.mistakes, verdict.again), (mistakes, 1 - mistakes), "{verdict:?}");
+        }
     }
 
     #[test]
