@@ -122,6 +122,11 @@ impl Expected {
     }
 }
 
+/// Whether vCenter has given the key after the other one, as far as keys tell: they may have wrapped or begun again.
+fn follows(key: i32, other: i32) -> bool {
+    (1..1 << 30).contains(&key.wrapping_sub(other))
+}
+
 /// Where the stream is. What is not durable yet counts: after a journal error a place must be opened anew.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -260,7 +265,11 @@ impl Place {
         for event in events {
             if let Some((key, created)) = event.key().zip(event.created())
                 && created <= delta.newest
-                && delta.last.is_none_or(|(_, last)| created >= last)
+                && delta.last.is_none_or(|last| {
+                    // Where the clock was set back a little, what vCenter made last is dated before what it made first;
+                    // and a restore would take only that away.
+                    created >= last.1 || (follows(key, last.0) && created > delta.resume)
+                })
             {
                 delta.last = Some((key, created));
             }
@@ -453,6 +462,19 @@ mod tests {
         place.took(&delta, &[]);
         let before = Some(place.clock());
         assert_eq!(after_set(&mut place, 101 * MINUTE, before).unwrap(), (99 * MINUTE, 100 * MINUTE));
+    }
+
+    #[test]
+    fn what_was_made_last_must_be_there_again_though_it_is_dated_earlier() {
+        let noon = 100 * MINUTE;
+        let last = |of: &[(i32, i64)]| reopened(MINUTE, 200 * MINUTE, of, &wanted(0)).0.last();
+        // The clock was set back by 20 seconds behind the second.
+        let (one, two, three) = ((1, noon), (2, noon + SECOND), (3, noon - 19 * SECOND));
+        assert_eq!(last(&[one, two, three, (4, noon - 18 * SECOND)]), Some((4, noon - 18 * SECOND)));
+        assert_eq!(last(&[one, two, (3, noon - 70 * SECOND)]), Some(two), "a new collector would not bring it");
+        assert_eq!(last(&[(9, noon), (2, noon - SECOND)]), Some((9, noon)), "out of order");
+        assert_eq!(last(&[(i32::MAX, noon), (1, noon + 1)]), Some((1, noon + 1)), "keys wrapped");
+        assert_eq!(last(&[(1000, noon), (1, noon + 1), (2, noon + 2)]), Some((2, noon + 2)), "keys began again");
     }
 
     #[test]

@@ -44,6 +44,28 @@ async fn a_restore_to_an_older_state_is_a_gap_even_where_the_overlap_is_still_th
 }
 
 #[tokio::test]
+async fn a_restore_behind_a_clock_that_was_set_back_a_little_is_a_gap() {
+    let fake = FaultSoap::start().await;
+    fake.state().tells_latest = true;
+    let mut running = streaming(&fake, timing()).await;
+    let at = NOW + MINUTE;
+    fake.state().now = at + SECOND;
+    fake.happen(&[(1, at), (2, at + SECOND)]);
+    running.read_until(has_key(2)).await;
+    // Set back by less than anybody looks at.
+    fake.happen(&[(3, at - 20 * SECOND), (4, at - 19 * SECOND)]);
+    running.read_until(has_key(4)).await;
+    // Something was made behind it that nobody has read, and all of it is gone: from 4 on it is made anew.
+    fake.end_sessions();
+    fake.restore_before(4);
+    fake.happen(&[(4, at - 10 * SECOND), (5, at - 9 * SECOND)]);
+    running.read_until(has_key(5)).await;
+    let (keys, gaps) = events_and_gaps(&running.stop().await);
+    assert_eq!(keys, [1, 2, 3, 4, 4, 5]);
+    assert_eq!(gaps, span(at - 20 * SECOND, at + SECOND), "it may be dated as before or after the setting");
+}
+
+#[tokio::test]
 async fn a_restore_while_the_router_runs_is_a_gap_whether_sessions_live_on_or_not() {
     for (lives, only_larger) in [(false, false), (true, false), (true, true)] {
         let fake = FaultSoap::start().await;
