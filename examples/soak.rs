@@ -335,7 +335,10 @@ async fn run(all: &Arguments) -> Result<bool> {
     ]);
     fs::write(folder.join("config.json"), config.to_string())?;
     let mut router = Process::start(
-        Command::new(&all.router).arg("-config").arg(folder.join("config.json")),
+        Command::new(&all.router)
+            .arg("-config")
+            .arg(folder.join("config.json"))
+            .env("STATE_DIRECTORY", folder.join("state")),
         &folder.join("router.log"),
     )?;
     let lines = BufReader::new(router.0.stdout.take().ok_or("no output")?);

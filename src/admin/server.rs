@@ -224,7 +224,8 @@ async fn answer(admin: &Admin, caller: &Caller, request: Request<Incoming>) -> R
     match path {
         "/healthz" => text(StatusCode::OK, "ok"),
         "/readyz" => {
-            let reasons = admin.telemetry.not_ready();
+            let mut reasons = admin.telemetry.not_ready();
+            reasons.extend(admin.journal.stats().trouble.map(|trouble| format!("journal: {trouble}")));
             let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             json(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons }))
         }

@@ -31,11 +31,16 @@ pub(super) fn page(telemetry: &Telemetry, journal: &dyn Journal) -> Value {
         "vmware.event.router.journal": {
             "engine": journal.engine,
             "events": journal.events,
+            "undelivered": journal.undelivered,
             "bytes": journal.bytes,
+            "undelivered_bytes": journal.pinned_bytes,
             "max_bytes": journal.max_bytes,
             "appended": journal.appended,
             "newest": journal.newest.0,
             "pinned_by": journal.pinned_by,
+            "dead_letters": journal.letters.0,
+            "dead_letters_bytes": journal.letters.1,
+            "trouble": journal.trouble,
         },
     })
 }

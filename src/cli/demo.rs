@@ -196,7 +196,7 @@ async fn begin(
             let journal = router.journal();
             move || {
                 let stats = journal.stats();
-                stats.bytes as f64 / stats.max_bytes.max(1) as f64
+                stats.pinned_bytes as f64 / stats.max_bytes.max(1) as f64
             }
         }),
         record: Arc::clone(record),

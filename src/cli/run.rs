@@ -11,7 +11,7 @@ use super::{FAILED, OK};
 use crate::router::Router;
 
 pub(super) fn run(config: &Path) -> ExitCode {
-    let config = match super::configuration(config) {
+    let mut config = match super::configuration(config) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -25,6 +25,7 @@ pub(super) fn run(config: &Path) -> ExitCode {
             }
         };
         info!(version = super::args::VERSION, commit = super::args::COMMIT, "starting");
+        config.journal = config.journal.settled();
         match Router::new(config).run(stop).await {
             Ok(()) => OK.into(),
             Err(error) => {

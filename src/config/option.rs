@@ -80,6 +80,8 @@ pub enum AddressKind {
     Url,
     /// Where to listen.
     Bind,
+    /// A folder of this machine.
+    Folder,
 }
 
 /// The address of a provider.

@@ -372,6 +372,12 @@ impl Section {
         }
     }
 
+    /// Whether an address is given.
+    #[must_use]
+    pub fn has_address(&self) -> bool {
+        self.address.is_some()
+    }
+
     /// The address as a URL.
     pub fn url_address(&mut self, provider: &Provider) -> Option<Url> {
         self.address(provider, parse_url)

@@ -73,7 +73,7 @@ pub struct Delivery {
     status: Arc<ProcessorStatus>,
     name: Arc<str>,
     cursor: Arc<dyn Cursor>,
-    dead_letters: Option<Arc<dyn DeadLetters>>,
+    dead_letters: Arc<dyn DeadLetters>,
     options: Options,
     settles: mpsc::Receiver<Late>,
 
@@ -113,7 +113,7 @@ impl Delivery {
         processor: Arc<dyn Processor>,
         status: Arc<ProcessorStatus>,
         cursor: Arc<dyn Cursor>,
-        dead_letters: Option<Arc<dyn DeadLetters>>,
+        dead_letters: Arc<dyn DeadLetters>,
         options: Options,
     ) -> (Self, Settler) {
         let (settler, settles) = mpsc::channel(SETTLES);
@@ -175,6 +175,8 @@ impl Delivery {
             self.fill_front().await?;
             self.fill_lanes().await?;
             self.dispatch();
+            // At once, so that a crash repeats no more than what is under way.
+            self.cursor.record(&mut self.settlements);
             if self.uncommitted >= COMMIT_EVENTS
                 || self.window.passed() >= COMMIT_BYTES
                 || self.commit_at.is_some_and(|at| at <= Instant::now())
@@ -427,8 +429,7 @@ impl Delivery {
         self.commit_at = None;
         self.uncommitted = 0;
         self.window.committed();
-        self.cursor.record(&self.settlements);
-        self.settlements.clear();
+        self.cursor.record(&mut self.settlements);
         self.forget_history();
         let front = self.window.front();
         let lanes = self.lanes.iter().filter_map(|at| {

@@ -138,8 +138,13 @@ impl Run {
         let telemetry = Telemetry::new();
         let status = telemetry.processor("sim", "sim", "none");
         let cursor = journal.cursor("sim", Begin::End).await.unwrap();
-        let (mut delivery, settler) =
-            Delivery::new(Arc::clone(&sim) as Arc<dyn Processor>, Arc::clone(&status), cursor, None, options);
+        let (mut delivery, settler) = Delivery::new(
+            Arc::clone(&sim) as Arc<dyn Processor>,
+            Arc::clone(&status),
+            cursor,
+            journal.dead_letters().unwrap(),
+            options,
+        );
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move { delivery.run(&stopped).await.unwrap() });
@@ -521,7 +526,8 @@ async fn what_the_front_decided_holds_however_often_it_is_read_again() {
     let cursor = journal.cursor("sim", Begin::End).await.unwrap();
     let options = Options { ordering: Ordering::Strict, ..Options::default() };
     let shared = Arc::clone(&processor) as Arc<dyn Processor>;
-    let (mut delivery, settler) = Delivery::new(shared, Arc::clone(&status), cursor, None, options);
+    let (mut delivery, settler) =
+        Delivery::new(shared, Arc::clone(&status), cursor, journal.dead_letters().unwrap(), options);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let task = tokio::spawn(async move { delivery.run(&stopped).await.unwrap() });

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
 
+use super::letters::MemoryLetters;
 use super::{
     Batch, Begin, Checkpoint, Cursor, CursorState, DeadLetters, Entry, Journal, JournalError, JournalStats, Settlement,
 };
@@ -19,6 +20,7 @@ const AHEAD: u64 = 512 * 1024;
 /// A journal that lives in memory.
 pub struct MemoryJournal {
     shared: Arc<Shared>,
+    letters: Arc<MemoryLetters>,
 }
 
 struct Shared {
@@ -59,6 +61,7 @@ impl MemoryJournal {
             part.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
         }
         Self {
+            letters: Arc::new(MemoryLetters::new(max_bytes / 8)),
             shared: Arc::new(Shared {
                 max_bytes,
                 signing_key,
@@ -230,8 +233,8 @@ impl Journal for MemoryJournal {
         Ok(Arc::new(MemoryCursor { shared: Arc::clone(&self.shared), name }))
     }
 
-    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>> {
-        None
+    fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError> {
+        Ok(Arc::clone(&self.letters) as Arc<dyn DeadLetters>)
     }
 
     fn signing_key(&self) -> [u8; 32] {
@@ -250,6 +253,7 @@ impl Journal for MemoryJournal {
             appended: state.appended,
             newest: Position(state.newest()),
             pinned_by: state.pinned_by(),
+            letters: self.letters.held(),
             trouble: None,
         }
     }
@@ -327,5 +331,7 @@ impl Cursor for MemoryCursor {
         Ok(())
     }
 
-    fn record(&self, _settlements: &[Settlement]) {}
+    fn record(&self, settlements: &mut Vec<Settlement>) {
+        settlements.clear();
+    }
 }

@@ -7,6 +7,7 @@
 mod checkpoint;
 pub mod config;
 pub mod embedded;
+mod letters;
 pub mod memory;
 #[cfg(test)]
 mod model;
@@ -22,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use checkpoint::SAME_EVENT_MICROS;
 pub use checkpoint::{Checkpoint, CheckpointDelta, HORIZON_MICROS, MOST_REMEMBERED, Recent};
+pub use letters::{DeadLetter, DeadLetters, LetterId, LettersPlace};
 
-use crate::attempt::{BatchLimits, Outcome, Position, Target};
+use crate::attempt::{BatchLimits, Position, Target};
 use crate::event::Event;
 use crate::telemetry::StreamStatus;
 
@@ -103,21 +105,6 @@ pub enum End {
     Unwanted,
 }
 
-/// An event that could not be delivered, whole, and why.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    /// The processor's name.
-    pub processor: Arc<str>,
-    /// Whom the event was for.
-    pub target: Target,
-    /// The event and its place.
-    pub entry: Entry,
-    /// The outcome of the last attempt.
-    pub outcome: Outcome,
-    /// Attempts made.
-    pub attempts: u32,
-}
-
 /// Why the journal refused or failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
@@ -130,6 +117,14 @@ pub enum JournalError {
         max: u64,
         /// The processor (and target) that is furthest behind.
         pinned_by: String,
+    },
+    /// No room for another dead letter: wait until some are sent again or discarded.
+    #[error("{used} of {max} bytes are dead letters: there is no room for another; retry or discard some")]
+    NoRoomForLetters {
+        /// Bytes that are in use.
+        used: u64,
+        /// Bytes that may be.
+        max: u64,
     },
     /// Another router writes this journal now: stop.
     #[error("another router has taken over this journal")]
@@ -185,6 +180,8 @@ pub struct JournalStats {
     pub newest: Position,
     /// The oldest place that is not settled everywhere, and by whom it is pinned.
     pub pinned_by: Option<String>,
+    /// Dead letters, and the bytes that they occupy.
+    pub letters: (u64, u64),
     /// What keeps events from being appended, if anything does.
     pub trouble: Option<String>,
 }
@@ -230,8 +227,11 @@ pub trait Journal: Send + Sync {
     /// Opens the processor's cursor where it was, or at `begin` if it is new; it is durable on return.
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError>;
 
-    /// The place where dead letters are kept; none if the engine keeps none.
-    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>>;
+    /// The place where dead letters are kept.
+    ///
+    /// # Errors
+    /// The journal is not open.
+    fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError>;
 
     /// The key that signs callbacks, kept as long as the journal itself.
     fn signing_key(&self) -> [u8; 32];
@@ -269,15 +269,23 @@ pub trait Cursor: Send + Sync {
     /// What no cursor needs any more may be let go.
     async fn commit(&self, state: CursorState) -> Result<(), JournalError>;
 
-    /// Logs how events ended; small and not synced.
-    fn record(&self, settlements: &[Settlement]);
+    /// Writes down how events ended, soon and without a sync; takes them all.
+    fn record(&self, settlements: &mut Vec<Settlement>);
 }
 
-/// Keeps what could not be delivered.
-#[async_trait]
-pub trait DeadLetters: Send + Sync {
-    /// Keeps a letter, durable on return. The same event for the same target overwrites.
-    async fn keep(&self, letter: DeadLetter) -> Result<(), JournalError>;
+/// Builds the journal, for the processors of those names. It is not open yet, and nothing is read or written.
+#[must_use]
+pub fn build(config: config::Config, processors: Vec<Arc<str>>) -> Arc<dyn Journal> {
+    match config {
+        config::Config::Memory { max_bytes } => Arc::new(memory::MemoryJournal::new(max_bytes)),
+        config::Config::Embedded { folder: Some(folder), settings } => {
+            Arc::new(embedded::EmbeddedJournal::new(&folder, settings, processors))
+        }
+        // Who does not settle where it is, wants none.
+        config::Config::Unsaid | config::Config::Embedded { folder: None, .. } => {
+            build(config::Config::memory(), processors)
+        }
+    }
 }
 
 /// A stream's way into the journal.

@@ -9,8 +9,11 @@ use uuid::Uuid;
 
 use super::embedded::{EmbeddedJournal, Settings, Simulated};
 use super::memory::MemoryJournal;
-use super::{Appender, Batch, Begin, CheckpointDelta, CursorState, Journal, JournalError};
-use crate::attempt::{BatchLimits, Position, Target};
+use super::{
+    Appender, Batch, Begin, CheckpointDelta, CursorState, DeadLetter, DeadLetters, Entry, Journal, JournalError,
+    LettersPlace,
+};
+use crate::attempt::{BatchLimits, Position, Reason, Target};
 use crate::event::{Attributes, Event, PageBuilder};
 use crate::telemetry::{StreamState, StreamStatus, Telemetry};
 
@@ -271,5 +274,83 @@ async fn who_is_behind_reads_the_same_as_who_keeps_up() {
         assert!(entries.iter().map(|entry| entry.event.key().unwrap()).eq((0..40).flat_map(|_| 1..=50)));
         assert!(entries.iter().all(|entry| entry.event.data().len() == 5002 && **entry.event.stream() == *"vc"));
         assert_eq!(slow.waiting(Position(1500)), 500);
+    }
+}
+
+fn letter(position: u64, target: &str, attempts: u32, bytes: usize) -> DeadLetter {
+    DeadLetter {
+        processor: "p".into(),
+        target: Target::new(target),
+        entry: Entry { position: Position(position), event: events(1, bytes).remove(0) },
+        attempts,
+        why: Reason { status: (attempts > 1).then_some(500), text: format!("attempt {attempts}") },
+        since: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_348_800_000_007),
+    }
+}
+
+/// All letters: position, target, attempts.
+async fn letters(of: &dyn DeadLetters) -> Vec<(u64, String, u32)> {
+    let (mut all, mut place) = (Vec::new(), LettersPlace::default());
+    loop {
+        let (page, next) = of.read(place).await.unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        let short = |letter: &DeadLetter| (letter.entry.position.0, letter.target.to_string(), letter.attempts);
+        all.extend(page.iter().map(short));
+        place = next;
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_kept_whole_until_they_are_discarded() {
+    for journal in engines(1 << 20) {
+        let kept = journal.dead_letters().unwrap();
+        assert_eq!((letters(&*kept).await, kept.held()), (Vec::new(), (0, 0)));
+        for (position, target, attempts) in [(5, "f", 1), (3, "f", 2), (5, "g", 3), (5, "f", 4)] {
+            kept.keep(letter(position, target, attempts, 100)).await.unwrap();
+        }
+        let all = [(3, "f", 2), (5, "g", 3), (5, "f", 4)].map(|(at, target, tries)| (at, target.to_owned(), tries));
+        assert_eq!(letters(&*kept).await, all, "a later one of the same overwrites");
+        assert_eq!((kept.held().0, journal.stats().letters.0), (3, 3));
+        let ids = kept.ids();
+        let shown: std::collections::BTreeSet<_> = ids.iter().map(ToString::to_string).collect();
+        assert_eq!(shown.len(), 3, "{shown:?}");
+        let found = kept.get(&ids[1]).await.unwrap().unwrap();
+        let want = letter(5, "f", 4, 100);
+        assert_eq!((found.id(), &found.why, found.since), (want.id(), &want.why, want.since));
+        assert_eq!(
+            (found.entry.event.json(), found.entry.event.stream()),
+            (want.entry.event.json(), want.entry.event.stream())
+        );
+        assert_eq!(kept.discard(vec![ids[1].clone(), ids[0].clone(), want.id()]).await.unwrap(), 2);
+        assert_eq!(letters(&*kept).await, [(5, "g".to_owned(), 3)]);
+        assert!(kept.get(&ids[0]).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_have_room_of_their_own_and_use_it_again() {
+    for journal in engines(1 << 20) {
+        let kept = journal.dead_letters().unwrap();
+        let mut last = 0;
+        for round in 0..20 {
+            let refused = loop {
+                match kept.keep(letter(last + 1, "f", 1, 1000)).await {
+                    Ok(()) => last += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(refused, JournalError::NoRoomForLetters { .. }), "{refused}");
+            let (count, bytes) = kept.held();
+            assert!((60..=131).contains(&count) && bytes <= 131_072, "{round}: {count} letters, {bytes} bytes");
+            assert!(letters(&*kept).await.len() as u64 == count);
+            assert!(journal.stats().bytes < 500_000, "{round}: {} bytes", journal.stats().bytes);
+            let mut ids = kept.ids();
+            let rest = ids.split_off(ids.len() - 3);
+            assert_eq!(kept.discard(ids.clone()).await.unwrap(), ids.len());
+            assert_eq!(kept.ids(), rest);
+        }
+        append(&journal, events(10, 10)).await.expect("events do not wait for letters");
     }
 }

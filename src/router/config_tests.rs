@@ -75,7 +75,7 @@ fn the_seed_s_configuration_is_taken_with_its_defaults() {
     assert_eq!(openfaas.delivery, crate::config::delivery::Options::default());
     assert_eq!(config.metrics.address, "0.0.0.0:8080");
     assert!(config.metrics.auth.is_none());
-    assert_eq!(config.journal, journal::config::Config::Memory { max_bytes: 64 << 20 });
+    assert_eq!(config.journal, journal::config::Config::Unsaid);
 }
 
 #[test]
@@ -732,7 +732,12 @@ fn rows(provider: &Provider) -> Vec<String> {
     let code = |text: &str| format!("`{text}`");
     let address = &provider.address;
     if address.kind != AddressKind::None {
-        let kind = if address.kind == AddressKind::Url { "URL" } else { "address and port" };
+        let kind = match address.kind {
+            AddressKind::Url => "URL",
+            AddressKind::Bind => "address and port",
+            AddressKind::Folder => "folder",
+            AddressKind::None => unreachable!(),
+        };
         row("address", kind, &address.default.map_or("required".to_owned(), code), address.doc, &code(address.example));
     }
     if !provider.auth.methods.is_empty() {

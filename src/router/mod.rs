@@ -6,7 +6,7 @@ mod config_tests;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,7 +21,6 @@ pub use config::{PROVIDERS, RouterConfig};
 use crate::admin::{Admin, Callbacks, Figures, Server};
 use crate::backoff::Backoff;
 use crate::delivery::{Delivery, Options, Settler};
-use crate::journal::memory::MemoryJournal;
 use crate::journal::{self, Appender, Begin, Journal, JournalError};
 use crate::processor::{self, Processor};
 use crate::stream::{self, EventStream};
@@ -57,7 +56,7 @@ pub struct Router {
     telemetry: Arc<Telemetry>,
     journal: Arc<dyn Journal>,
     streams: Vec<(Box<dyn EventStream>, Arc<StreamStatus>)>,
-    processors: Vec<(Arc<dyn Processor>, Arc<ProcessorStatus>, Options)>,
+    processors: Vec<(processor::Config, Arc<ProcessorStatus>)>,
     metrics: crate::admin::config::Config,
     listener: Option<std::net::TcpListener>,
 }
@@ -67,19 +66,16 @@ impl Router {
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
         let telemetry = Arc::new(Telemetry::new());
-        let journal: Arc<dyn Journal> = match config.journal {
-            journal::config::Config::Memory { max_bytes } => Arc::new(MemoryJournal::new(max_bytes)),
-        };
+        let names = config.processors.iter().map(|config| Arc::clone(config.name())).collect();
+        let journal = journal::build(config.journal, names);
         let streams = config.streams.into_iter().map(|config| {
             let status = telemetry.stream(config.name(), config.provider(), config.address());
             (stream::build(config), status)
         });
         let streams = streams.collect();
-        let key = journal.signing_key();
         let processors = config.processors.into_iter().map(|config| {
             let status = telemetry.processor(config.name(), config.provider(), config.address());
-            let options = config.delivery().clone();
-            (processor::build(config, Arc::clone(&status), &key), status, options)
+            (config, status)
         });
         let processors = processors.collect();
         Self { telemetry, journal, streams, processors, metrics: config.metrics, listener: None }
@@ -108,25 +104,18 @@ impl Router {
     /// deliveries the attempts, then the journal closes and the metrics server last.
     ///
     /// # Errors
-    /// The metrics server cannot listen, or the journal cannot be used.
+    /// The metrics server cannot listen.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RouterError> {
         let Self { telemetry, journal, streams, processors, metrics, listener } = self;
         telemetry.collect(Figures { started: telemetry.started, journal: Arc::clone(&journal) });
 
-        // Cursors are durable before streams start, so that nothing passes a new processor by.
-        for (_, status, _) in &processors {
-            journal.cursor(&status.name, Begin::End).await?;
-        }
-
         let settlers: Settlers = Settlers::default();
-        let callbacks = processors
-            .iter()
-            .map(|(processor, status, _)| (Arc::<str>::from(status.name.as_str()), Arc::clone(processor)));
+        let built: Arc<OnceLock<Vec<(Arc<str>, Arc<dyn Processor>)>>> = Arc::default();
         let admin = Admin {
             telemetry: Arc::clone(&telemetry),
             journal: Arc::clone(&journal),
             auth: metrics.auth,
-            callbacks: Box::new(Late { processors: callbacks.collect(), settlers: Arc::clone(&settlers) }),
+            callbacks: Box::new(Late { processors: Arc::clone(&built), settlers: Arc::clone(&settlers) }),
         };
         let server = match listener {
             Some(listener) => Server::open(listener, admin),
@@ -136,6 +125,25 @@ impl Router {
         let (admin_stop, admin_tasks) = (CancellationToken::new(), TaskTracker::new());
         admin_tasks.spawn(server.run(admin_stop.clone()));
         admin_tasks.close();
+
+        let names: Vec<_> = processors.iter().map(|(_, status)| status.name.clone()).collect();
+        if stop.run_until_cancelled(open(&*journal, &names)).await.is_none() {
+            journal.close().await?;
+            admin_stop.cancel();
+            drain("metrics server", &admin_tasks, Instant::now() + GRACE).await;
+            return Ok(());
+        }
+        let key = journal.signing_key();
+        let processors: Vec<_> = processors
+            .into_iter()
+            .map(|(config, status)| {
+                let options = config.delivery().clone();
+                (processor::build(config, Arc::clone(&status), &key), status, options)
+            })
+            .collect();
+        let by_name =
+            processors.iter().map(|(processor, status, _)| (status.name.as_str().into(), Arc::clone(processor)));
+        built.get_or_init(|| by_name.collect());
 
         let (delivery_stop, delivery_tasks) = (CancellationToken::new(), TaskTracker::new());
         for (processor, status, options) in processors {
@@ -172,6 +180,29 @@ impl Router {
             );
         }
         Ok(())
+    }
+}
+
+/// Opens the journal, and gives every processor its place there: durable before streams start, so that nothing passes
+/// a new processor by. Tries until it succeeds, since a disk may come back and another process may end.
+async fn open(journal: &dyn Journal, processors: &[String]) {
+    let mut backoff = RESTART;
+    let mut said = None;
+    loop {
+        let opened = async {
+            journal.open().await?;
+            for processor in processors {
+                journal.cursor(processor, Begin::End).await?;
+            }
+            Ok::<_, JournalError>(())
+        };
+        let Err(error) = opened.await else { return };
+        let now = error.to_string();
+        if said.as_ref() != Some(&now) {
+            error!(error = now, "the journal cannot be opened: nothing is read from vCenter until it can");
+            said = Some(now);
+        }
+        tokio::time::sleep(backoff.wait()).await;
     }
 }
 
@@ -214,15 +245,11 @@ async fn deliver(
     let mut backoff = RESTART;
     while !stop.is_cancelled() {
         let began = Instant::now();
-        let ended = match journal.cursor(&status.name, Begin::End).await {
-            Ok(cursor) => {
-                let (mut delivery, settler) = Delivery::new(
-                    Arc::clone(&processor),
-                    Arc::clone(&status),
-                    cursor,
-                    journal.dead_letters(),
-                    options.clone(),
-                );
+        let opened = journal.cursor(&status.name, Begin::End).await;
+        let ended = match opened.and_then(|cursor| Ok((cursor, journal.dead_letters()?))) {
+            Ok((cursor, dead_letters)) => {
+                let (mut delivery, settler) =
+                    Delivery::new(Arc::clone(&processor), Arc::clone(&status), cursor, dead_letters, options.clone());
                 let name = Arc::from(status.name.as_str());
                 settlers.lock().unwrap_or_else(PoisonError::into_inner).insert(name, settler);
                 delivery.run(&stop).await
@@ -244,14 +271,16 @@ async fn deliver(
 
 /// Hands what functions say of accepted events to the delivery that waits for it.
 struct Late {
-    processors: Vec<(Arc<str>, Arc<dyn Processor>)>,
+    /// None until the journal is open.
+    processors: Arc<OnceLock<Vec<(Arc<str>, Arc<dyn Processor>)>>>,
     settlers: Settlers,
 }
 
 #[async_trait]
 impl Callbacks for Late {
     async fn take(&self, query: &str, headers: &HeaderMap, body: &[u8]) -> StatusCode {
-        for (name, processor) in &self.processors {
+        let Some(processors) = self.processors.get() else { return StatusCode::SERVICE_UNAVAILABLE };
+        for (name, processor) in processors {
             let Some(late) = processor.callback(query, headers, body).await else { continue };
             let settler = self.settlers.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
             let Some(settler) = settler else { return StatusCode::SERVICE_UNAVAILABLE };

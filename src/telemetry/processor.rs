@@ -269,7 +269,7 @@ impl ProcessorStatus {
     }
 
     /// The event is given up at this target. `kept` says where it is, if it is kept.
-    pub fn given_up(&self, target: &TargetStatus, event: &Event, attempts: u32, why: &Reason, kept: Option<&str>) {
+    pub fn given_up(&self, target: &TargetStatus, event: &Event, attempts: u32, why: &Reason) {
         target.failures.inc();
         self.count(event.subject_bytes(), SubjectCounts { success: 0, failure: 1 });
         error!(
@@ -280,8 +280,7 @@ impl ProcessorStatus {
             status = why.status,
             attempts,
             why = why.text,
-            kept,
-            "given up"
+            "given up, and set aside as a dead letter"
         );
     }
 

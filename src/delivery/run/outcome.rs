@@ -1,5 +1,7 @@
 //! What becomes of an event after an attempt.
 
+use std::time::SystemTime;
+
 use super::*;
 
 impl Delivery {
@@ -108,20 +110,17 @@ impl Delivery {
         let track = &mut self.tracks[at];
         let (told, target) = (Arc::clone(&track.status), track.target.clone());
         let Some(item) = track.item(position) else { return };
-        let kept = self.dead_letters.is_some().then_some("as a dead letter");
-        self.status.given_up(&told, &item.event, item.attempts + item.busy, &why, kept);
+        self.status.given_up(&told, &item.event, item.attempts + item.busy, &why);
         item.last = Some(why.clone());
-        let Some(dead_letters) = self.dead_letters.clone() else {
-            self.settle(at, position, End::DeadLettered, why.status);
-            return;
-        };
+        let dead_letters = Arc::clone(&self.dead_letters);
         item.stage = Stage::GivenUp;
         let letter = DeadLetter {
             processor: Arc::clone(&self.name),
             target,
             entry: Entry { position, event: item.event.clone() },
             attempts: item.attempts + item.busy,
-            outcome: Outcome::Rejected { why },
+            why,
+            since: SystemTime::now(),
         };
         let (name, stop) = (Arc::clone(&self.name), self.stop.clone());
         self.pending.push(Box::pin(async move {

@@ -62,6 +62,8 @@ impl Delivery {
         let targets = routes.route(&event);
         if targets.is_empty() {
             self.status.unwanted(&event);
+            let unwanted = Settlement { position, target: None, end: End::Unwanted, attempts: 0, status: None };
+            self.settlements.push(unwanted);
         }
         let mut waits = 0;
         for target in targets.iter() {

@@ -131,10 +131,10 @@ impl Cursor for EmbeddedCursor {
         Ok(())
     }
 
-    fn record(&self, settlements: &[Settlement]) {
+    fn record(&self, settlements: &mut Vec<Settlement>) {
         if !settlements.is_empty() {
             // Where nobody takes it, the journal is closed.
-            drop(self.notes.send(Note::Outcomes(Arc::clone(&self.name), settlements.to_vec())));
+            drop(self.notes.send(Note::Outcomes(Arc::clone(&self.name), std::mem::take(settlements))));
         }
     }
 }

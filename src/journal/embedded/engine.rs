@@ -11,17 +11,23 @@ use super::batch;
 use super::cursor::{EmbeddedCursor, settled};
 use super::disk::Disk;
 use super::keeper::{Keeper, Note};
+use super::letters::{EmbeddedLetters, Letters};
 use super::log::{Durability, Log, LogError, Notice, Options, Reader, Visit};
 use super::place::Place;
 use super::state::{Clock, Held, PATIENCE, Settings, Shared, State, micros};
 use super::tail::{Flow, Tail};
 use super::writer::{self, Order, Writer};
 use crate::attempt::Position;
-use crate::journal::{Batch, Begin, Checkpoint, CheckpointDelta, Cursor, CursorState, JournalError, JournalStats};
+use crate::journal::{
+    Batch, Begin, Checkpoint, CheckpointDelta, Cursor, CursorState, DeadLetters as _, JournalError, JournalStats,
+};
 
 /// What the logs hold, as their headers say.
 const EVENTS: u16 = 1;
 const OUTCOMES: u16 = 2;
+
+/// Of what the folder may hold, dead letters may take one of so many parts.
+const LETTERS_PART: u64 = 8;
 
 /// A file of outcomes is no larger.
 const OUTCOMES_BYTES: u64 = 4 << 20;
@@ -32,10 +38,12 @@ pub(super) struct Disks {
     pub(super) events: Arc<dyn Disk>,
     pub(super) outcomes: Arc<dyn Disk>,
     pub(super) places: Arc<dyn Disk>,
+    pub(super) letters: Arc<dyn Disk>,
 }
 
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
+    pub(super) letters: Arc<EmbeddedLetters>,
     disks: Disks,
     orders: Sender<Order>,
     notes: Sender<Note>,
@@ -89,7 +97,7 @@ impl Checkpoints {
     }
 }
 
-fn say(notices: Vec<Notice>) {
+pub(super) fn say(notices: Vec<Notice>) {
     for notice in notices {
         match notice {
             Notice::TornTail { name, at, bytes } => {
@@ -137,6 +145,9 @@ impl Engine {
         let found = Place::all(&disks.places).map_err(io)?;
         let highest = |state: &CursorState| state.lanes.iter().map(|(_, at)| *at).fold(state.front, Position::max);
         let floor = found.values().map(|(_, state)| highest(state)).max().unwrap_or_default();
+        let letters = Letters::open(&disks.letters, settings.max_bytes / LETTERS_PART);
+        let (letters, view) = letters.map_err(|error| writer::io(&error))?;
+        let floor = floor.max(letters.highest());
         let outcomes = open_outcomes(&disks.outcomes).map_err(|error| writer::io(&error))?;
         let options = Options {
             log: EVENTS,
@@ -153,7 +164,13 @@ impl Engine {
 
         let events = log.segments();
         let newest = events.newest().unwrap_or_default();
-        let clock = Clock::new(events.time().max(outcomes.segments().time()).unwrap_or(i64::MIN));
+        let clock = Clock::new(
+            [events.time(), outcomes.segments().time(), view.segments().time()]
+                .into_iter()
+                .flatten()
+                .max()
+                .unwrap_or(i64::MIN),
+        );
         let mut places = BTreeMap::new();
         let mut held = BTreeMap::new();
         for (name, (place, state)) in found {
@@ -171,6 +188,7 @@ impl Engine {
             settings,
             events,
             outcomes: outcomes.segments(),
+            letters: view.segments(),
             clock,
             newest: watch::Sender::new(newest),
             space: Notify::new(),
@@ -191,6 +209,7 @@ impl Engine {
         let writer = Writer { log, shared: Arc::clone(&shared), orders: taken };
         let keeper = Keeper {
             outcomes,
+            letters,
             disk: Arc::clone(&disks.places),
             places,
             shared: Arc::clone(&shared),
@@ -207,7 +226,8 @@ impl Engine {
             keeper.run();
             drop(lock);
         })?;
-        Ok(Self { shared, disks, orders, notes })
+        let letters = Arc::new(view.told_by(notes.clone()));
+        Ok(Self { shared, letters, disks, orders, notes })
     }
 
     pub(super) async fn append(&self, batch: &mut Batch) -> Result<Position, JournalError> {
@@ -340,6 +360,7 @@ impl Engine {
             appended: state.appended,
             newest,
             pinned_by: state.pinned_by(newest),
+            letters: self.letters.held(),
             trouble: state.trouble.clone(),
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
+use super::letters::{Letters, Wish};
 use super::log::Log;
 use super::outcomes;
 use super::place::Place;
@@ -25,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(super) enum Note {
     /// How events ended at a processor.
     Outcomes(Arc<str>, Vec<Settlement>),
+    /// Something about dead letters.
+    Letters(Wish),
     /// A place has changed.
     Moved,
     /// A processor that is new begins there: durable when it is answered.
@@ -37,6 +40,7 @@ pub(super) enum Note {
 
 pub(super) struct Keeper {
     pub(super) outcomes: Log,
+    pub(super) letters: Letters,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) places: BTreeMap<Arc<str>, Place>,
     pub(super) shared: Arc<Shared>,
@@ -60,6 +64,7 @@ impl Keeper {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let mut ended: Vec<(Arc<str>, Vec<Settlement>)> = Vec::new();
+            let mut wishes = Vec::new();
             let mut flushes = Vec::new();
             let mut close = None;
             while let Some(note) = next {
@@ -68,6 +73,7 @@ impl Keeper {
                         Some((last, all)) if *last == processor => all.append(&mut settlements),
                         _ => ended.push((processor, settlements)),
                     },
+                    Note::Letters(wish) => wishes.push(wish),
                     Note::Moved => drop(sync_at.get_or_insert_with(|| Instant::now() + SYNC)),
                     Note::New(processor, state, answer) => drop(answer.send(self.begin(&processor, &state))),
                     Note::Flush(answer) => flushes.push(answer),
@@ -80,6 +86,9 @@ impl Keeper {
             }
             let wrote = !ended.is_empty();
             self.record(&ended);
+            if !wishes.is_empty() {
+                self.letters.grant(wishes, self.shared.clock.now());
+            }
             for answer in flushes {
                 // Whoever asked may have gone.
                 answer.send(()).ok();

@@ -118,7 +118,6 @@ impl Frames {
     }
 
     /// Bytes so far.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.out.len()
     }

@@ -9,6 +9,7 @@ mod disk;
 mod engine;
 mod frame;
 mod keeper;
+mod letters;
 mod log;
 #[cfg(test)]
 mod model;
@@ -23,7 +24,7 @@ use std::fs::{self, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -34,6 +35,9 @@ use super::{Batch, Begin, Checkpoint, Cursor, DeadLetters, Journal, JournalError
 use crate::attempt::{BatchLimits, Position};
 use disk::Folder;
 use engine::{Disks, Engine, blocking};
+
+/// The file that is locked, so that one process alone writes.
+pub(super) const LOCK: &str = "lock";
 
 #[cfg(test)]
 pub(super) use disk::simulated::Simulated;
@@ -47,13 +51,16 @@ pub struct EmbeddedJournal {
     settings: Settings,
     processors: Vec<Arc<str>>,
     open: ArcSwapOption<(Engine, [u8; 32])>,
+    /// Why it is not open.
+    trouble: Mutex<String>,
 }
 
 impl EmbeddedJournal {
     /// In that folder, for the processors of those names. What it holds of others pins nothing.
     #[must_use]
     pub fn new(folder: &Path, settings: Settings, processors: Vec<Arc<str>>) -> Self {
-        Self { folder: folder.to_owned(), settings, processors, open: ArcSwapOption::empty() }
+        let trouble = Mutex::new("it is not open yet".to_owned());
+        Self { folder: folder.to_owned(), settings, processors, open: ArcSwapOption::empty(), trouble }
     }
 
     /// On simulated disks, and open.
@@ -63,12 +70,12 @@ impl EmbeddedJournal {
         settings: Settings,
         processors: Vec<Arc<str>>,
     ) -> Result<Self, JournalError> {
-        let [events, outcomes, places] =
-            ["events/", "outcomes/", "places/"].map(|folder| Arc::new(disk.folder(folder)) as Arc<dyn disk::Disk>);
-        let disks = Disks { events, outcomes, places };
+        let [events, outcomes, places, letters] = ["events/", "outcomes/", "places/", "letters/"]
+            .map(|folder| Arc::new(disk.folder(folder)) as Arc<dyn disk::Disk>);
+        let disks = Disks { events, outcomes, places, letters };
         let engine = Engine::open(disks, settings.clone(), &processors, Arc::new(()))?;
         let open = ArcSwapOption::from_pointee((engine, [7; 32]));
-        Ok(Self { folder: PathBuf::new(), settings, processors, open })
+        Ok(Self { folder: PathBuf::new(), settings, processors, open, trouble: Mutex::default() })
     }
 
     fn engine(&self) -> Result<Arc<(Engine, [u8; 32])>, JournalError> {
@@ -83,7 +90,7 @@ fn failed(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> JournalErro
 
 /// Takes the folder for this process alone.
 fn lock(folder: &Path) -> Result<fs::File, JournalError> {
-    let path = folder.join("lock");
+    let path = folder.join(LOCK);
     let opened = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let mut file = opened.map_err(failed(format!("open {}", path.display())))?;
     match file.try_lock() {
@@ -131,6 +138,7 @@ fn open(folder: &Path, settings: Settings, processors: &[Arc<str>]) -> Result<(E
         events: Arc::new(made(folder.join("events"))?),
         outcomes: Arc::new(made(folder.join("outcomes"))?),
         places: Arc::new(made(folder.join("places"))?),
+        letters: Arc::new(made(folder.join("letters"))?),
     };
     Ok((Engine::open(disks, settings, processors, Arc::new(lock))?, key))
 }
@@ -142,9 +150,16 @@ impl Journal for EmbeddedJournal {
             return Ok(());
         }
         let (folder, settings, processors) = (self.folder.clone(), self.settings.clone(), self.processors.clone());
-        let opened = blocking(move || open(&folder, settings, &processors)).await?;
-        self.open.store(Some(Arc::new(opened)));
-        Ok(())
+        match blocking(move || open(&folder, settings, &processors)).await {
+            Ok(opened) => {
+                self.open.store(Some(Arc::new(opened)));
+                Ok(())
+            }
+            Err(error) => {
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+                Err(error)
+            }
+        }
     }
 
     fn max_batch(&self) -> BatchLimits {
@@ -184,8 +199,8 @@ impl Journal for EmbeddedJournal {
         self.engine()?.0.cursor(processor, begin).await
     }
 
-    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>> {
-        None
+    fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError> {
+        Ok(Arc::clone(&self.engine()?.0.letters) as Arc<dyn DeadLetters>)
     }
 
     fn signing_key(&self) -> [u8; 32] {
@@ -198,7 +213,7 @@ impl Journal for EmbeddedJournal {
             Err(_) => JournalStats {
                 engine: NAME,
                 max_bytes: self.settings.max_bytes,
-                trouble: Some("it is not open".to_owned()),
+                trouble: Some(self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()),
                 ..JournalStats::default()
             },
         }

@@ -140,6 +140,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) events: Segments,
     pub(super) outcomes: Segments,
+    pub(super) letters: Segments,
     pub(super) clock: Clock,
     pub(super) newest: watch::Sender<Position>,
     pub(super) space: Notify,
@@ -161,7 +162,7 @@ impl Shared {
 
     /// Bytes that somebody waits for, or that are on their way.
     pub(super) fn used(&self, state: &State) -> u64 {
-        self.events.bytes_behind(state.settled()) + state.pending
+        self.events.bytes_behind(state.settled()) + self.letters.bytes() + state.pending
     }
 
     /// Who can wait, waits from nine tenths on.
@@ -179,6 +180,6 @@ impl Shared {
 
     /// What all hold together.
     pub(super) fn bytes(&self) -> u64 {
-        self.events.bytes() + self.outcomes.bytes()
+        self.events.bytes() + self.outcomes.bytes() + self.letters.bytes()
     }
 }

@@ -55,6 +55,8 @@ pub(crate) fn command(folder: &TempDir, config: &[Value], env: &[(&str, &str)]) 
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
+    // Every router of the tests has a journal of its own.
+    command.env("STATE_DIRECTORY", folder.path().join("state"));
     command.envs(env.iter().copied()).arg("-config").arg(path).stdin(Stdio::null());
     command
 }

@@ -90,10 +90,11 @@ impl Opening<'_> {
             let length = file.len().map_err(failed("look at", &name))?;
             // In the place of one that was never written, there may be that of a file that is gone.
             let found = scan::header(&*file).map_err(failed("read", &name))?;
-            let header = match found.and_then(|header| own(newest, header)) {
-                Ok(header) => header,
-                // A header is durable before anything is appended behind it.
-                Err(HeaderError::Strange | HeaderError::Damaged) if length <= HEADER as u64 => {
+            // A header is durable before anything is appended behind it.
+            let vain = length <= HEADER as u64;
+            let header = match found {
+                Ok(header) if is_own(newest, &header, self.options) => header,
+                Ok(_) | Err(HeaderError::Strange | HeaderError::Damaged) if vain => {
                     self.remove(newest)?;
                     self.notices.push(Notice::Unfinished(name));
                     continue;
@@ -102,6 +103,7 @@ impl Opening<'_> {
                     return Err(LogError::Damaged { name, at: 0, why: HeaderError::Damaged.to_string() });
                 }
                 Err(error) => return Err(LogError::Foreign { name, error }),
+                Ok(header) => header,
             };
             check(&name, newest, &header, self.options)?;
             let Last { extent, highest, synced, torn } = scan_last(&name, &*file, &header, length, visit)?;
@@ -179,12 +181,12 @@ impl Opening<'_> {
     }
 }
 
-fn own(base: Position, header: Header) -> Result<Header, HeaderError> {
-    if header.base == base { Ok(header) } else { Err(HeaderError::Damaged) }
+fn is_own(base: Position, header: &Header, options: Options) -> bool {
+    header.base == base && header.log == options.log
 }
 
 fn check(file: &str, base: Position, header: &Header, options: Options) -> Result<(), LogError> {
-    if header.base == base && header.log == options.log {
+    if is_own(base, header, options) {
         return Ok(());
     }
     let why = format!("its header is that of {} of log {}", name(header.base), header.log);
