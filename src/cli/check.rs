@@ -45,6 +45,10 @@ async fn check(path: &Path, config: RouterConfig, out: &mut impl Write) -> io::R
         processor::build(config, status, &[0; 32]).check(&mut report).await;
         worst = worst.max(print(&report, out)?);
     }
+    writeln!(out, "\njournal")?;
+    let mut report = Report::default();
+    config.journal.settled().check(&mut report);
+    worst = worst.max(print(&report, out)?);
     let conclusion = match worst {
         Verdict::Ok => "all is well",
         Verdict::Warning => "it works, with warnings",

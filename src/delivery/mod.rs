@@ -15,8 +15,10 @@ mod window;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
 
 pub use run::Delivery;
+pub use run::again::{Resent, Retry};
 
 pub use crate::config::delivery::{Options, Ordering};
 
@@ -61,7 +63,14 @@ const MOST_ASKED: Duration = Duration::from_secs(60 * 60);
 
 /// Where late outcomes are reported. Bounded: who cannot report now is asked to come again.
 #[derive(Clone, Debug)]
-pub struct Settler(mpsc::Sender<Late>);
+pub struct Settler(mpsc::Sender<Errand>);
+
+/// What a delivery is asked from outside.
+#[derive(Debug)]
+enum Errand {
+    Late(Late),
+    Retry(Retry),
+}
 
 impl Settler {
     /// Reports an outcome; gives it back if there are too many at once or the delivery has ended.
@@ -69,8 +78,14 @@ impl Settler {
     /// # Errors
     /// The outcome, to be reported again later.
     pub async fn settle(&self, late: Late) -> Result<(), Late> {
-        self.0.send_timeout(late, REPORT).await.map_err(|error| match error {
-            mpsc::error::SendTimeoutError::Timeout(late) | mpsc::error::SendTimeoutError::Closed(late) => late,
+        self.0.send_timeout(Errand::Late(late), REPORT).await.or_else(|error| match error {
+            SendTimeoutError::Timeout(Errand::Late(late)) | SendTimeoutError::Closed(Errand::Late(late)) => Err(late),
+            _ => Ok(()),
         })
+    }
+
+    /// Has a dead letter sent again. Where nobody takes it in time, whoever waits is told nothing.
+    pub async fn retry(&self, retry: Retry) {
+        drop(self.0.send_timeout(Errand::Retry(retry), REPORT).await);
     }
 }

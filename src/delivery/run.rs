@@ -1,10 +1,11 @@
 //! The loop: what it waits for, and what it begins. What it reads is in [`read`], what it does after an attempt in [`outcome`].
 
+pub(super) mod again;
 mod outcome;
 mod read;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher as _;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::track::{Circuit, Lane, Stage, Track};
 use super::window::Window;
-use super::{FIRST_RETRY, HELD, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Settler};
+use super::{
+    Errand, FIRST_RETRY, HELD, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Settler,
+};
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
 use crate::event::Event;
@@ -53,6 +56,8 @@ enum Done {
     Attempt { track: usize, batch: Vec<Attempted>, outcomes: Vec<Outcome>, began: Instant },
     Kept { track: usize, position: Position },
     NotKept,
+    Again { key: again::Key, outcome: Option<Outcome>, began: Instant },
+    AgainWritten { key: again::Key },
 }
 
 type Pending = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -75,7 +80,7 @@ pub struct Delivery {
     cursor: Arc<dyn Cursor>,
     dead_letters: Arc<dyn DeadLetters>,
     options: Options,
-    settles: mpsc::Receiver<Late>,
+    errands: mpsc::Receiver<Errand>,
 
     window: Window,
     /// When the entry was read that keeps the front from reading on, if one does.
@@ -99,6 +104,8 @@ pub struct Delivery {
     /// Those of items that are settled are swept out when there are so many.
     alarms_sweep: usize,
     alarms: BinaryHeap<Reverse<(Instant, Alarm)>>,
+    /// Dead letters that are sent again.
+    again: BTreeMap<again::Key, again::Again>,
     settlements: Vec<Settlement>,
     committed: CursorState,
     uncommitted: usize,
@@ -116,7 +123,7 @@ impl Delivery {
         dead_letters: Arc<dyn DeadLetters>,
         options: Options,
     ) -> (Self, Settler) {
-        let (settler, settles) = mpsc::channel(SETTLES);
+        let (settler, errands) = mpsc::channel(SETTLES);
         let state = cursor.state();
         let routes = processor.routes();
         let mut this = Self {
@@ -137,6 +144,7 @@ impl Delivery {
             stop: CancellationToken::new(),
             alarms_sweep: ALARMS,
             alarms: BinaryHeap::new(),
+            again: BTreeMap::new(),
             settlements: Vec::new(),
             committed: state.clone(),
             uncommitted: 0,
@@ -147,7 +155,7 @@ impl Delivery {
             cursor,
             dead_letters,
             options,
-            settles,
+            errands,
         };
         for (target, through) in state.lanes {
             let track = this.track(&target);
@@ -175,6 +183,7 @@ impl Delivery {
             self.fill_front().await?;
             self.fill_lanes().await?;
             self.dispatch();
+            self.send_again();
             // At once, so that a crash repeats no more than what is under way.
             self.cursor.record(&mut self.settlements);
             if self.uncommitted >= COMMIT_EVENTS
@@ -220,6 +229,7 @@ impl Delivery {
             self.commit_at,
             self.stuck.or_else(|| self.held().map(read::look_again)).map(|since| since + STUCK),
             owes.then(|| now + LOOK),
+            self.again_due(),
             more.then_some(now),
         ];
         let due = due.into_iter().flatten().min();
@@ -234,10 +244,10 @@ impl Delivery {
                     self.done(done);
                 }
             }
-            Some(late) = self.settles.recv() => {
-                self.settle_late(late);
-                while let Ok(late) = self.settles.try_recv() {
-                    self.settle_late(late);
+            Some(errand) = self.errands.recv() => {
+                self.errand(errand);
+                while let Ok(errand) = self.errands.try_recv() {
+                    self.errand(errand);
                 }
             }
             Some(readable) = journal => readable?,
@@ -246,6 +256,13 @@ impl Delivery {
         }
         self.ring();
         Ok(())
+    }
+
+    fn errand(&mut self, errand: Errand) {
+        match errand {
+            Errand::Late(late) => self.settle_late(late),
+            Errand::Retry(retry) => self.retry(retry),
+        }
     }
 
     // ---- sending ----

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, Late, Options, Ordering, Settler};
+use super::{Delivery, Late, Options, Ordering, Resent, Retry, Settler};
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::event::{Attributes, Event, PageBuilder};
 use crate::journal::memory::MemoryJournal;
@@ -610,4 +610,65 @@ async fn a_stop_makes_durable_what_ended_even_if_one_attempt_hangs() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let cursor = run.journal.cursor("sim", Begin::End).await.unwrap();
     assert_eq!(cursor.state().front, Position(2));
+}
+
+/// What becomes of a letter that is sent again.
+async fn resend(run: &Run, letter: crate::journal::DeadLetter) -> Resent {
+    let (told, what) = tokio::sync::oneshot::channel();
+    run.settler.retry(Retry { letter, told }).await;
+    what.await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_is_a_dead_letter_until_it_has_arrived() {
+    let (mends, watch) = watch::channel(0);
+    let sim = sim(&["f", "well"], move |target, _| {
+        let outcome = match (target.as_str(), *watch.borrow()) {
+            ("well", _) | (_, 3) => delivered(),
+            (_, 0) => Outcome::Rejected { why: reason("no such thing") },
+            (_, 1) => failed(),
+            _ => busy(),
+        };
+        (Duration::from_millis(1), outcome)
+    });
+    let run = Run::start(sim, Options { max_attempts: 3, ..Options::default() }).await;
+    run.append_many(20, 3).await;
+    run.until_settled_through(20).await;
+    let letters = run.journal.dead_letters().unwrap();
+    let all = letters.read(crate::journal::LettersPlace::default()).await.unwrap().0;
+    assert_eq!((all.len(), run.of("f").len()), (20, 0));
+    assert_once_in_order(&run.of("well"), 20);
+    assert!(all.iter().all(|letter| letter.attempts == 1 && letter.why == reason("no such thing")));
+
+    // Another way to fail, and more attempts.
+    mends.send_replace(1);
+    assert_eq!(resend(&run, all[4].clone()).await, Resent::Kept(reason("failed")));
+    let again = letters.get(&all[4].id()).await.unwrap().unwrap();
+    assert_eq!((again.attempts, again.why.text.as_str()), (4, "failed"));
+
+    // A target that is busy is waited for, and one letter is not sent twice at a time.
+    mends.send_replace(2);
+    let (told, what) = tokio::sync::oneshot::channel();
+    run.settler.retry(Retry { letter: again.clone(), told }).await;
+    assert_eq!(resend(&run, again.clone()).await, Resent::TooMany);
+    run.append_many(5, 3).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(run.of("well").len(), 25, "others do not wait");
+    mends.send_replace(3);
+    assert_eq!(what.await.unwrap(), Resent::Delivered);
+    assert!(letters.get(&again.id()).await.unwrap().is_none());
+    assert_eq!(letters.held().0, 19);
+    for letter in all.into_iter().filter(|letter| letter.entry.position != again.entry.position) {
+        assert_eq!(resend(&run, letter).await, Resent::Delivered);
+    }
+    run.until_settled_through(25).await;
+    let mut came: Vec<_> = run.of("f").into_iter().map(|(position, _)| position).collect();
+    came.sort_unstable();
+    assert_eq!((came, letters.held()), ((1..=25).collect(), (0, 0)), "each once");
+
+    // The function is gone.
+    let mut lost = crate::journal::DeadLetter { target: Target::new("gone"), ..again };
+    lost.entry.position = Position(1);
+    assert_eq!(resend(&run, lost).await, Resent::NoTarget);
+    run.finish().await;
 }

@@ -12,6 +12,7 @@ use crate::config::Section;
 use crate::config::option::{
     AddressKind, AddressSpec, Kind, NO_ADDRESS, NO_AUTH, OptionSpec, Provider, SectionKind, duration, parse_size,
 };
+use crate::report::Report;
 
 /// Where the journal is, if nobody says.
 const FOLDER: &str = "/var/lib/vmware-event-router";
@@ -173,6 +174,38 @@ impl Config {
         }
     }
 
+    /// Looks whether the journal can be used, without touching what is in it.
+    pub fn check(&self, report: &mut Report) {
+        match self {
+            Self::Memory { .. } | Self::Unsaid => {
+                report.warn("events wait in memory: those that wait are lost when the router ends");
+            }
+            Self::Embedded { folder, settings } => {
+                let folder = folder.clone().unwrap_or_else(default_folder);
+                let shown = folder.display();
+                if let Err(error) = try_to_write(&folder) {
+                    report.fail(format!("{shown} cannot be written: {error}; make it writable for the router's user"));
+                    return;
+                }
+                report.ok(format!("events wait in {shown}"));
+                match rustix::fs::statvfs(&folder) {
+                    Ok(disk) => {
+                        let free = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_add(used(&folder));
+                        let (has, may) = (show_size(free), show_size(settings.max_bytes));
+                        if free < settings.max_bytes {
+                            report.warn(format!(
+                                "the journal may grow to {may}, and its disk has {has} for it: free some, or lower max_bytes"
+                            ));
+                        } else {
+                            report.ok(format!("it may grow to {may}, and its disk has {has} for it"));
+                        }
+                    }
+                    Err(error) => report.warn(format!("how much its disk has for it is not known: {error}")),
+                }
+            }
+        }
+    }
+
     /// In memory, with what it may occupy by default.
     #[must_use]
     pub fn memory() -> Self {
@@ -196,6 +229,24 @@ fn default_folder() -> PathBuf {
     // A service manager may give several, with colons between.
     let first = env::split_paths(&given).next().filter(|path| !path.as_os_str().is_empty());
     first.unwrap_or_else(|| PathBuf::from(FOLDER))
+}
+
+/// Bytes of the files in the folder and those in it.
+fn used(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => used(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
+}
+
+/// A size for people, in whole units.
+fn show_size(bytes: u64) -> String {
+    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")];
+    let (unit, name) = units.into_iter().find(|(unit, _)| bytes >= 10 * unit).unwrap_or((1 << 20, "MiB"));
+    format!("{} {name}", bytes / unit)
 }
 
 fn try_to_write(folder: &Path) -> io::Result<()> {

@@ -235,7 +235,7 @@ impl Model {
                 Ok(()) => drop(self.letters.insert(id)),
                 Err(error) => {
                     assert!(self.fails || matches!(error, JournalError::NoRoomForLetters { .. }), "{error}");
-                    drop(self.perhaps.insert(id));
+                    self.perhaps.insert(id);
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Model {
                 self.perhaps.extend(gone.iter().cloned());
             }
         }
-        gone.iter().for_each(|id| drop(self.letters.remove(id)));
+        self.letters.retain(|id| !gone.contains(id));
         self.look_at_letters().await;
     }
 

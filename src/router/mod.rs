@@ -43,9 +43,6 @@ pub enum RouterError {
         /// What the system says.
         error: io::Error,
     },
-    /// The journal cannot be used.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
 }
 
 /// Where each processor's late outcomes go at present.
@@ -128,7 +125,6 @@ impl Router {
 
         let names: Vec<_> = processors.iter().map(|(_, status)| status.name.clone()).collect();
         if stop.run_until_cancelled(open(&*journal, &names)).await.is_none() {
-            journal.close().await?;
             admin_stop.cancel();
             drain("metrics server", &admin_tasks, Instant::now() + GRACE).await;
             return Ok(());
@@ -169,7 +165,11 @@ impl Router {
         delivery_stop.cancel();
         drain("deliveries", &delivery_tasks, deadline).await;
         let kept = journal.stats();
-        journal.close().await?;
+        match tokio::time::timeout_at(deadline, journal.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the journal was not closed well; what was delivered last may come twice"),
+            Err(_) => warn!("the journal's disk does not answer; what was delivered last may come twice"),
+        }
         admin_stop.cancel();
         drain("metrics server", &admin_tasks, deadline).await;
         if kept.engine == "memory" && kept.events > 0 {

@@ -68,6 +68,9 @@ async fn all_is_well() {
         "accepts the password",
         "1 function, 1 of them subscribed",
         "echo <- VmPoweredOnEvent",
+        "\njournal\n",
+        "events wait in ",
+        "it may grow to 1024 MiB, and its disk has ",
     ] {
         assert!(text.contains(part), "{part:?} in {text}");
     }

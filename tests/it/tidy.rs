@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &["attempt", "event"]),
     ("vim25", &[]),
     ("simulator", &["vim25"]),
-    ("journal", &["attempt", "config", "event", "telemetry"]),
+    ("journal", &["attempt", "config", "event", "report", "telemetry"]),
     ("stream", &["backoff", "config", "event", "http", "journal", "report", "telemetry", "vim25"]),
     ("processor", &["attempt", "backoff", "config", "event", "http", "report", "telemetry"]),
     ("delivery", &["attempt", "backoff", "config", "event", "journal", "processor", "telemetry"]),

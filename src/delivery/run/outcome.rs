@@ -22,6 +22,8 @@ impl Delivery {
             Done::Kept { track, position } => self.settle(track, position, End::DeadLettered, None),
             // It is owed as before; the next start tries it again.
             Done::NotKept => {}
+            Done::Again { key, outcome, began } => self.again_ended(key, outcome, began),
+            Done::AgainWritten { key } => self.again_written(key),
         }
     }
 
@@ -155,7 +157,10 @@ impl Delivery {
         self.may_run(at);
     }
 
-    pub(super) fn settle_late(&mut self, Late { position, target, attempt, outcome }: Late) {
+    pub(super) fn settle_late(&mut self, late: Late) {
+        let mut late = Some(late);
+        self.again_late(&mut late);
+        let Some(Late { position, target, attempt, outcome }) = late else { return };
         let Some(at) = self.index.get(&target).copied() else { return };
         let Some(item) = self.tracks[at].item(position) else { return };
         if item.stage == Stage::InFlight && item.attempts + 1 == attempt {

@@ -230,7 +230,11 @@ impl Delivery {
         track.gone = !self.routes.has(target);
         let at = match self.tracks.iter().position(|track| track.gone && track.is_empty()) {
             // The place of a target that is gone; rare, since targets are.
-            Some(at) if self.tracks.len() > 64 && !self.tracks[at].runnable => {
+            Some(at)
+                if self.tracks.len() > 64
+                    && !self.tracks[at].runnable
+                    && self.again.keys().all(|(_, track)| *track != at) =>
+            {
                 self.index.remove(&self.tracks[at].target);
                 self.status.forget(&self.tracks[at].target);
                 self.tracks[at] = track;

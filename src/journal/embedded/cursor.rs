@@ -168,7 +168,7 @@ fn read(reader: &mut Reader, after: Position, limits: BatchLimits) -> Result<Vec
             }
             true
         })
-        .map_err(|error| writer::io(&error))?;
+        .map_err(|error| writer::told(&error))?;
     match strange {
         Some(position) if entries.is_empty() => {
             Err(JournalError::Damaged(format!("what lies at position {position} is no event")))

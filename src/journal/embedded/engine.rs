@@ -146,9 +146,9 @@ impl Engine {
         let highest = |state: &CursorState| state.lanes.iter().map(|(_, at)| *at).fold(state.front, Position::max);
         let floor = found.values().map(|(_, state)| highest(state)).max().unwrap_or_default();
         let letters = Letters::open(&disks.letters, settings.max_bytes / LETTERS_PART);
-        let (letters, view) = letters.map_err(|error| writer::io(&error))?;
+        let (letters, view) = letters.map_err(|error| writer::told(&error))?;
         let floor = floor.max(letters.highest());
-        let outcomes = open_outcomes(&disks.outcomes).map_err(|error| writer::io(&error))?;
+        let outcomes = open_outcomes(&disks.outcomes).map_err(|error| writer::told(&error))?;
         let options = Options {
             log: EVENTS,
             segment_bytes: settings.segment_bytes(),
@@ -156,7 +156,7 @@ impl Engine {
         };
         let mut checkpoints = Checkpoints::default();
         let opened = Log::open(Arc::clone(&disks.events), options, floor, &mut |visit| checkpoints.visit(&visit));
-        let (log, notices) = opened.map_err(|error| writer::io(&error))?;
+        let (log, notices) = opened.map_err(|error| writer::told(&error))?;
         if checkpoints.damaged {
             return Err(JournalError::Damaged("a frame of the newest segment holds what no router writes".to_owned()));
         }
@@ -203,6 +203,7 @@ impl Engine {
                 trouble: None,
                 closed: false,
             }),
+            writing: Mutex::default(),
         });
         let (orders, taken) = mpsc::channel();
         let (notes, noted) = mpsc::channel();
@@ -330,7 +331,8 @@ impl Engine {
             Begin::Oldest => first,
             Begin::Time(time) => {
                 let mut reader = Reader::new(Arc::clone(&self.disks.events), self.shared.events.clone());
-                let before = blocking(move || reader.before(micros(time)).map_err(|error| writer::io(&error))).await?;
+                let before =
+                    blocking(move || reader.before(micros(time)).map_err(|error| writer::told(&error))).await?;
                 before.max(first)
             }
         };
@@ -361,7 +363,7 @@ impl Engine {
             newest,
             pinned_by: state.pinned_by(newest),
             letters: self.letters.held(),
-            trouble: state.trouble.clone(),
+            trouble: self.shared.trouble(&state),
         }
     }
 

@@ -95,7 +95,7 @@ impl Keeper {
             }
             if let Some(answer) = close {
                 let synced = self.sync();
-                let logged = self.outcomes.sync().map_err(|error| writer::io(&error));
+                let logged = self.outcomes.sync().map_err(|error| writer::told(&error));
                 drop(answer.send(synced.and(logged)));
                 break;
             }

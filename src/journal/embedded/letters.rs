@@ -205,7 +205,7 @@ impl Letters {
                 }
             }
         });
-        let error = written.err().map(|error| writer::io(&error));
+        let error = written.err().map(|error| writer::told(&error));
         let mut gone = std::collections::BTreeSet::new();
         if error.is_none() {
             let mut index = lock(&self.index);
@@ -337,7 +337,7 @@ impl DeadLetters for EmbeddedLetters {
                 }
                 letters.len() < PAGE
             });
-            found.map_err(|error| writer::io(&error))?;
+            found.map_err(|error| writer::told(&error))?;
             Ok((letters, last))
         })
         .await
@@ -357,7 +357,7 @@ impl DeadLetters for EmbeddedLetters {
                 letter = read(payload).filter(|_| head.first == record);
                 false
             });
-            found.map_err(|error| writer::io(&error))?;
+            found.map_err(|error| writer::told(&error))?;
             Ok(letter)
         })
         .await

@@ -14,6 +14,9 @@ use crate::journal::CursorState;
 const MAGIC: [u8; 8] = *b"VER-CUR\n";
 const VERSION: u16 = 1;
 
+/// A file is larger than it need be by at least so much.
+const RESERVE: usize = 4096;
+
 /// As much as a file may hold: a million targets are behind.
 const MOST: u64 = 256 << 20;
 
@@ -54,6 +57,8 @@ fn encode(name: &str, number: u64, state: &CursorState) -> Vec<u8> {
     bytes.extend_from_slice(&payload);
     let sum = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());
+    // Room for more lanes: where the disk is full, moving on is what frees it.
+    bytes.resize(bytes.len().next_multiple_of(RESERVE) + RESERVE, 0);
     bytes
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, watch};
 
@@ -17,6 +17,9 @@ const AHEAD: u64 = 512 * 1024;
 
 /// But no longer than this: what is upstream is less safe than what is here.
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A disk that takes longer than this is in trouble.
+const PATIENT: Duration = Duration::from_secs(10);
 
 /// What a journal is told, apart from its folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,12 +151,25 @@ pub(super) struct Shared {
     /// Apart from the state, since a segment begins with all of them and that takes a while.
     pub(super) checkpoints: Mutex<BTreeMap<Arc<str>, Checkpoint>>,
     pub(super) state: Mutex<State>,
+    /// Since when the disk has been asked to write events, while it is.
+    pub(super) writing: Mutex<Option<Instant>>,
 }
 
 impl Shared {
     // No code that holds a lock can leave things half changed.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn writing(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What keeps events from being appended, if anything does.
+    pub(super) fn trouble(&self, state: &State) -> Option<String> {
+        let hangs = self.writing().map(|since| since.elapsed()).filter(|since| *since >= PATIENT);
+        let hangs = hangs.map(|since| format!("the disk has not answered for {} s", since.as_secs()));
+        state.trouble.clone().or(hangs)
     }
 
     pub(super) fn checkpoints(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Checkpoint>> {

@@ -1,5 +1,6 @@
 //! The thread that appends events: what has come in the meantime is written together, and synced once.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -88,11 +89,11 @@ impl Writer {
             }
             if trim || trim_at <= now {
                 trim_at = now + TRIM;
-                self.trim();
+                self.trim(false);
             }
             if let Some(answer) = close {
                 // Whoever asked may have gone.
-                drop(answer.send(self.log.sync().map_err(|error| io(&error))));
+                drop(answer.send(self.log.sync().map_err(|error| told(&error))));
                 break;
             }
         }
@@ -100,6 +101,7 @@ impl Writer {
 
     fn append(&mut self, mut group: Vec<Appending>) {
         let Self { log, shared, .. } = self;
+        *shared.writing() = Some(Instant::now());
         let time = shared.clock.now();
         let files = shared.events.bytes();
         let result = log.append(
@@ -116,8 +118,13 @@ impl Writer {
                 }
             },
         );
+        *shared.writing() = None;
         if let Err(error) = result {
             self.refuse(group, &error);
+            if matches!(&error, LogError::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull) {
+                // The next try finds what history gives back.
+                self.trim(true);
+            }
             return;
         }
         {
@@ -160,13 +167,13 @@ impl Writer {
         }
         // A new segment may be one too many.
         if shared.bytes() > shared.settings.max_bytes && shared.events.bytes() != files {
-            self.trim();
+            self.trim(false);
         }
     }
 
     fn refuse(&self, group: Vec<Appending>, error: &LogError) {
         self.trouble(error);
-        let error = io(error);
+        let error = told(error);
         let mut state = self.shared.lock();
         for appending in &group {
             state.pending -= appending.bytes;
@@ -194,8 +201,8 @@ impl Writer {
         }
     }
 
-    /// Lets go of the oldest segments that nobody waits for, if they are old, or too many.
-    fn trim(&mut self) {
+    /// Lets go of the oldest segments that nobody waits for, if they are old, or too many, or all of them.
+    fn trim(&mut self, all: bool) {
         let Self { log, shared, .. } = self;
         let settings = &shared.settings;
         let durable = shared.lock().durable();
@@ -203,7 +210,7 @@ impl Writer {
         let oldest = shared.clock.now().saturating_sub(max_age);
         loop {
             let crowded = shared.bytes() + settings.segment_bytes() > settings.max_bytes;
-            match log.trim(durable, |time| !crowded && time >= oldest) {
+            match log.trim(durable, |time| !all && !crowded && time >= oldest) {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(error) => {
@@ -216,7 +223,7 @@ impl Writer {
 }
 
 /// For those who asked.
-pub(super) fn io(error: &LogError) -> JournalError {
+pub(super) fn told(error: &LogError) -> JournalError {
     match error {
         LogError::Io { what, name, error } => {
             JournalError::Io { what: format!("{what} {name}"), why: error.to_string() }

@@ -481,8 +481,8 @@ impl Journal for Failing {
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {
         self.inner.cursor(processor, begin).await
     }
-    fn dead_letters(&self) -> Option<Arc<dyn DeadLetters>> {
-        None
+    fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError> {
+        self.inner.dead_letters()
     }
     fn signing_key(&self) -> [u8; 32] {
         self.inner.signing_key()
