@@ -16,14 +16,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ring::digest;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
+use super::api::{self, Api};
 use super::stats;
 use crate::config::Secret;
-use crate::journal::Journal;
 use crate::telemetry::Telemetry;
 
 /// Callers served at once. One more takes the place of one that has long asked nothing,
@@ -39,6 +40,8 @@ const MOST_BODY: usize = 64 * 1024;
 /// How long a caller may take to send its headers, and to be answered.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+const JSON: &str = "application/json; charset=utf-8";
+
 /// How long an answer that is ready may take to be sent when the router ends.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -53,8 +56,8 @@ pub trait Callbacks: Send + Sync {
 pub struct Admin {
     /// The components' state and metrics.
     pub telemetry: Arc<Telemetry>,
-    /// The journal's figures.
-    pub journal: Arc<dyn Journal>,
+    /// What commands ask, and the journal's figures.
+    pub api: Api,
     /// User and password, if callers must give them.
     pub auth: Option<(Secret, Secret)>,
     /// Takes callbacks of asynchronous functions.
@@ -90,6 +93,12 @@ impl Server {
         Ok(Self { listener, admin: Arc::new(admin) })
     }
 
+    /// What it shows, for another server that shows the same.
+    #[must_use]
+    pub fn admin(&self) -> Arc<Admin> {
+        Arc::clone(&self.admin)
+    }
+
     /// Where it listens.
     ///
     /// # Errors
@@ -118,15 +127,24 @@ impl Server {
                 },
                 () = stop.cancelled() => break,
             };
-            tasks.spawn(serve(stream, Arc::clone(&self.admin), stop.clone(), callers.admit()));
+            tasks.spawn(serve(stream, Arc::clone(&self.admin), stop.clone(), callers.admit(), Trust::Asked));
         }
         tasks.close();
         tasks.wait().await;
     }
 }
 
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// All: it could open the socket.
+    Full,
+    /// What its password allows.
+    Asked,
+}
+
 /// One connection.
-struct Caller {
+pub(super) struct Caller {
     /// Since when it has asked nothing that is not answered; none while it waits for an answer.
     idle: Mutex<Option<Instant>>,
     /// Its place is needed.
@@ -134,6 +152,10 @@ struct Caller {
 }
 
 impl Caller {
+    pub(super) fn new() -> Self {
+        Self { idle: Mutex::new(Some(Instant::now())), evicted: CancellationToken::new() }
+    }
+
     fn set_idle(&self, idle: Option<Instant>) {
         *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = idle;
     }
@@ -164,19 +186,24 @@ impl Callers {
     }
 
     fn admit(&mut self) -> Arc<Caller> {
-        let idle = Mutex::new(Some(Instant::now()));
-        let caller = Arc::new(Caller { idle, evicted: CancellationToken::new() });
+        let caller = Arc::new(Caller::new());
         self.0.push_back(Arc::clone(&caller));
         caller
     }
 }
 
-async fn serve(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken, caller: Arc<Caller>) {
+pub(super) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    admin: Arc<Admin>,
+    stop: CancellationToken,
+    caller: Arc<Caller>,
+    trust: Trust,
+) {
     let asking = Arc::clone(&caller);
     let service = service_fn(move |request| {
         let (admin, caller) = (Arc::clone(&admin), Arc::clone(&asking));
         async move {
-            let answer = answer(&admin, &caller, request).await;
+            let answer = answer(&admin, &caller, request, trust).await;
             caller.set_idle(Some(Instant::now()));
             Ok::<_, Infallible>(answer)
         }
@@ -202,9 +229,27 @@ async fn serve(stream: TcpStream, admin: Arc<Admin>, stop: CancellationToken, ca
     }
 }
 
-async fn answer(admin: &Admin, caller: &Caller, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(admin: &Admin, caller: &Caller, request: Request<Incoming>, trust: Trust) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
+    if let Some(path) = path.strip_prefix(api::PREFIX) {
+        let Ok(body) = tokio::time::timeout(PATIENCE, read(body)).await else {
+            return text(StatusCode::REQUEST_TIMEOUT, "the body is too slow");
+        };
+        caller.set_idle(None);
+        let call = api::Call { method: &head.method, path, query: head.uri.query().unwrap_or_default(), body: &body };
+        if trust == Trust::Asked {
+            if !admin.admits(&head.headers) {
+                return unauthorized();
+            }
+            if call.changes() && admin.auth.is_none() {
+                let why = "what changes something needs basic_auth at the metrics server, or the router's socket";
+                return json(StatusCode::FORBIDDEN, &json!({ "error": why }));
+            }
+        }
+        let (status, body) = admin.api.answer(call).await;
+        return with(status, JSON, body);
+    }
     if head.method == Method::POST {
         // The only thing that is posted here; the path is whatever the operator's proxy made of it.
         let Ok(body) = tokio::time::timeout(PATIENCE, read(body)).await else {
@@ -225,17 +270,12 @@ async fn answer(admin: &Admin, caller: &Caller, request: Request<Incoming>) -> R
         "/healthz" => text(StatusCode::OK, "ok"),
         "/readyz" => {
             let mut reasons = admin.telemetry.not_ready();
-            reasons.extend(admin.journal.stats().trouble.map(|trouble| format!("journal: {trouble}")));
+            reasons.extend(admin.api.journal.stats().trouble.map(|trouble| format!("journal: {trouble}")));
             let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             json(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons }))
         }
-        "/" | "/stats" | "/metrics" if !admin.admits(&head.headers) => {
-            let mut answer = text(StatusCode::UNAUTHORIZED, "a user and a password are required");
-            let realm = HeaderValue::from_static("Basic realm=\"vmware-event-router\", charset=\"UTF-8\"");
-            answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
-            answer
-        }
-        "/stats" => json(StatusCode::OK, &stats::page(&admin.telemetry, &*admin.journal)),
+        "/" | "/stats" | "/metrics" if trust == Trust::Asked && !admin.admits(&head.headers) => unauthorized(),
+        "/stats" => json(StatusCode::OK, &stats::page(&admin.telemetry, &*admin.api.journal)),
         "/metrics" => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             with(StatusCode::OK, kind, admin.telemetry.metrics())
@@ -243,6 +283,13 @@ async fn answer(admin: &Admin, caller: &Caller, request: Request<Incoming>) -> R
         "/" => text(StatusCode::OK, "VMware Event Router\n\n/stats\n/metrics\n/healthz\n/readyz"),
         _ => text(StatusCode::NOT_FOUND, "there are /stats, /metrics, /healthz and /readyz"),
     }
+}
+
+fn unauthorized() -> Response<Full<Bytes>> {
+    let mut answer = text(StatusCode::UNAUTHORIZED, "a user and a password are required");
+    let realm = HeaderValue::from_static("Basic realm=\"vmware-event-router\", charset=\"UTF-8\"");
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+    answer
 }
 
 /// The beginning of a body. However large a function's answer is, its status tells how it went.
@@ -288,5 +335,5 @@ fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
-    with(status, "application/json; charset=utf-8", format!("{body:#}\n"))
+    with(status, JSON, format!("{body:#}\n"))
 }

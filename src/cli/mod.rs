@@ -1,9 +1,11 @@
 //! The command line: one file for each command.
 
 pub mod args;
+mod ask;
 mod check;
 mod decode;
 pub mod demo;
+pub mod letters;
 pub mod logging;
 mod run;
 mod schema;
@@ -14,7 +16,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Args, Command, Stop};
+use args::{Args, Command, LogOptions, Stop};
+use tracing::Level;
 
 use crate::router::RouterConfig;
 
@@ -39,13 +42,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     // The demo decides by itself where the log goes.
-    if !matches!(args.command, Command::Demo(_)) {
-        logging::start(args.log);
+    match args.command {
+        Command::Demo(_) => {}
+        // What it prints is the answer; only what is wrong is worth another line.
+        Command::DeadLetters(_) if args.log.level > Level::WARN => {
+            logging::start(LogOptions { level: Level::WARN, ..args.log });
+        }
+        _ => logging::start(args.log),
     }
     match args.command {
         Command::Run => run::run(&args.config),
         Command::Check => check::run(&args.config),
         Command::Decode(decode) => decode::run(&decode),
+        Command::DeadLetters(letters) => letters::run(&args.config, &letters),
         Command::Schema => schema::run(),
         Command::Simulate(simulate) => simulate::run(*simulate),
         Command::Demo(demo) => demo::run(&demo, args.log),

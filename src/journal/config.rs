@@ -43,7 +43,7 @@ pub const MAX_AGE: OptionSpec = OptionSpec {
     kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(10 * 365 * 86_400) },
     default: Some("24h"),
     required: false,
-    doc: "How long events are kept that nobody waits for, to be looked at and sent again.",
+    doc: "How long events are kept that nobody waits for any more.",
     example: "168h",
 };
 
@@ -169,6 +169,18 @@ impl Config {
                         Self::memory()
                     }
                 }
+            }
+            other => other,
+        }
+    }
+
+    /// Finds the folder where none is said, without looking whether it can be written.
+    #[must_use]
+    pub fn found(self) -> Self {
+        match self {
+            Self::Embedded { folder: None, settings } => Self::Embedded { folder: Some(default_folder()), settings },
+            Self::Unsaid if default_folder().exists() => {
+                Self::Embedded { folder: Some(default_folder()), settings: Settings::default() }
             }
             other => other,
         }

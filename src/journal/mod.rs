@@ -15,6 +15,7 @@ mod model;
 mod tests;
 mod times;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -235,6 +236,11 @@ pub trait Journal: Send + Sync {
 
     /// The key that signs callbacks, kept as long as the journal itself.
     fn signing_key(&self) -> [u8; 32];
+
+    /// The folder that it is in, if it is in one.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 
     /// The journal's figures.
     fn stats(&self) -> JournalStats;

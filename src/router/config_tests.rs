@@ -79,6 +79,35 @@ fn the_seed_s_configuration_is_taken_with_its_defaults() {
 }
 
 #[test]
+fn the_journal_s_options_are_taken() {
+    let journal = |entry: &str| {
+        let mut entries: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/config/seed-openfaas.json")).unwrap();
+        entries.as_array_mut().unwrap().push(serde_json::from_str(entry).unwrap());
+        parse(&entries.to_string()).unwrap().journal
+    };
+    let settings = journal::embedded::Settings {
+        max_bytes: 4 << 30,
+        max_age: Duration::from_secs(7 * 86_400),
+        synced: false,
+        segment_bytes: 1 << 20,
+    };
+    let whole = r#"{"type": "journal", "provider": "embedded", "address": "/j",
+        "options": {"max_bytes": "4GiB", "max_age": "7d", "sync": "relaxed", "segment_bytes": "1MiB"}}"#;
+    assert_eq!(journal(whole), journal::config::Config::Embedded { folder: Some("/j".into()), settings });
+    let settings = journal::embedded::Settings {
+        max_bytes: 1 << 30,
+        max_age: Duration::from_secs(86_400),
+        synced: true,
+        segment_bytes: 16 << 20,
+    };
+    let bare = journal(r#"{"type": "journal", "provider": "embedded"}"#);
+    assert_eq!(bare, journal::config::Config::Embedded { folder: None, settings });
+    let memory = journal(r#"{"type": "journal", "provider": "memory"}"#);
+    assert_eq!(memory, journal::config::Config::Memory { max_bytes: 64 << 20 });
+}
+
+#[test]
 fn every_option_is_taken() {
     let vcenter = stream(&stream_options(
         r#"{"thumbprint": "3C:5D:0B:F4:5F:5E:90:1B:8C:DF:A9:2B:5C:1F:3C:68:4F:AE:0B:02", "begin": "2026-01-31T08:00:00Z",
@@ -216,7 +245,7 @@ fn every_kind_of_problem_is_told_with_its_place() {
         ),
         (
             r#"{"type": "journal", "provider": "disk"}"#.into(),
-            "1:34: provider: \"disk\" is unknown; write one of memory",
+            "1:34: provider: \"disk\" is unknown; write one of embedded, memory",
         ),
         (STREAM.replacen('{', "{\"name\": \"\", ", 1), "1:11: name: is empty; write a name, or leave it out"),
         (

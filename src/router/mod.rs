@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,10 +19,11 @@ use tracing::{debug, error, info, warn};
 
 pub use config::{PROVIDERS, RouterConfig};
 
-use crate::admin::{Admin, Callbacks, Figures, Server};
+use crate::admin::api::{Api, Errands, Retried};
+use crate::admin::{Admin, Callbacks, Figures, Server, socket};
 use crate::backoff::Backoff;
-use crate::delivery::{Delivery, Options, Settler};
-use crate::journal::{self, Appender, Begin, Journal, JournalError};
+use crate::delivery::{Delivery, Options, Resent, Retry, Settler};
+use crate::journal::{self, Appender, Begin, DeadLetter, Journal, JournalError};
 use crate::processor::{self, Processor};
 use crate::stream::{self, EventStream};
 use crate::telemetry::{ProcessorStatus, StreamStatus, Telemetry};
@@ -110,7 +112,7 @@ impl Router {
         let built: Arc<OnceLock<Vec<(Arc<str>, Arc<dyn Processor>)>>> = Arc::default();
         let admin = Admin {
             telemetry: Arc::clone(&telemetry),
-            journal: Arc::clone(&journal),
+            api: Api { journal: Arc::clone(&journal), errands: Some(Arc::new(Sent(Arc::clone(&settlers)))) },
             auth: metrics.auth,
             callbacks: Box::new(Late { processors: Arc::clone(&built), settlers: Arc::clone(&settlers) }),
         };
@@ -120,14 +122,18 @@ impl Router {
         };
         let server = server.map_err(|error| RouterError::Bind { address: metrics.address, error })?;
         let (admin_stop, admin_tasks) = (CancellationToken::new(), TaskTracker::new());
+        let admin = server.admin();
         admin_tasks.spawn(server.run(admin_stop.clone()));
-        admin_tasks.close();
 
         let names: Vec<_> = processors.iter().map(|(_, status)| status.name.clone()).collect();
         if stop.run_until_cancelled(open(&*journal, &names)).await.is_none() {
             admin_stop.cancel();
             drain("metrics server", &admin_tasks, Instant::now() + GRACE).await;
             return Ok(());
+        }
+        if let Some(folder) = journal.folder().map(ToOwned::to_owned) {
+            let stop = admin_stop.clone();
+            admin_tasks.spawn(async move { socket::run(&folder, admin, stop).await });
         }
         let key = journal.signing_key();
         let processors: Vec<_> = processors
@@ -207,6 +213,7 @@ async fn open(journal: &dyn Journal, processors: &[String]) {
 }
 
 async fn drain(what: &str, tasks: &TaskTracker, deadline: Instant) {
+    tasks.close();
     if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
         warn!("{what} did not end in time; what was under way is repeated after the next start");
     }
@@ -265,6 +272,26 @@ async fn deliver(
                 () = tokio::time::sleep(backoff.wait()) => {}
                 () = stop.cancelled() => {}
             }
+        }
+    }
+}
+
+/// Has the deliveries send dead letters again.
+struct Sent(Settlers);
+
+#[async_trait]
+impl Errands for Sent {
+    async fn retry(&self, letter: DeadLetter) -> (Retried, Option<String>) {
+        let settler = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&letter.processor).cloned();
+        let Some(settler) = settler else { return (Retried::NoTarget, None) };
+        let (told, what) = oneshot::channel();
+        settler.retry(Retry { letter, told }).await;
+        match what.await {
+            Ok(Resent::Delivered) => (Retried::Delivered, None),
+            Ok(Resent::Kept(why)) => (Retried::Kept, Some(why.text)),
+            Ok(Resent::NoTarget) => (Retried::NoTarget, None),
+            Ok(Resent::TooMany) => (Retried::TooMany, None),
+            Err(_) => (Retried::Kept, Some("the router is ending, or too busy".to_owned())),
         }
     }
 }

@@ -11,6 +11,7 @@ mod decode;
 mod demo;
 mod gateway;
 mod http;
+mod journal;
 mod openfaas;
 mod oracle;
 mod payload;

@@ -20,7 +20,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("delivery", &["attempt", "backoff", "config", "event", "journal", "processor", "telemetry"]),
     ("admin", &["config", "http", "journal", "telemetry"]),
     ("router", &["admin", "backoff", "config", "delivery", "journal", "processor", "stream", "telemetry"]),
-    ("cli", &["admin", "config", "processor", "report", "router", "simulator", "stream", "telemetry", "vim25"]),
+    (
+        "cli",
+        &[
+            "admin",
+            "config",
+            "http",
+            "journal",
+            "processor",
+            "report",
+            "router",
+            "simulator",
+            "stream",
+            "telemetry",
+            "vim25",
+        ],
+    ),
 ];
 
 /// As long as a file may be.

@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use tracing::Level;
 
 use super::demo::Demo;
+use super::letters::DeadLetters;
 pub use simulate::Simulate;
 
 /// Where the configuration is if the command line does not say.
@@ -47,6 +48,8 @@ pub enum Command {
     Decode(Decode),
     /// Print the JSON Schema of the configuration.
     Schema,
+    /// Look at what could not be delivered.
+    DeadLetters(DeadLetters),
     /// Be a vCenter.
     Simulate(Box<Simulate>),
     /// Show how it works.
@@ -164,6 +167,7 @@ fn command() -> clap::Command {
         .arg(flag("log-json", "print the log as JSON, one object a line"))
         .subcommand(clap::Command::new("run").about("Route events; so it is without a command"))
         .subcommand(clap::Command::new("check").about("Check the configuration, and connect to all that it names"))
+        .subcommand(DeadLetters::command())
         .subcommand(decode)
         .subcommand(clap::Command::new("schema").about("Print the JSON Schema of the configuration"))
         .subcommand(simulate::command())
@@ -209,6 +213,7 @@ impl Args {
         };
         let command = match matches.subcommand() {
             Some(("check", _)) => Command::Check,
+            Some(("dead-letters", matches)) => Command::DeadLetters(DeadLetters::from_matches(matches)),
             Some(("schema", _)) => Command::Schema,
             Some(("simulate", matches)) => Command::Simulate(Box::new(simulate::from_matches(matches))),
             Some(("demo", matches)) => Command::Demo(Demo::from_matches(matches)),
@@ -231,6 +236,7 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
+    use super::super::letters::Which;
     use super::*;
 
     fn parse(line: &str) -> Result<Args, Stop> {
@@ -286,6 +292,31 @@ mod tests {
         let Command::Decode(decode) = parse("decode -- -payload").unwrap().command else { panic!() };
         assert_eq!((decode.files, decode.payload), (vec![PathBuf::from("-payload")], false));
         assert_eq!(decode.api_version, "6.7");
+    }
+
+    #[test]
+    fn dead_letters_are_named_or_all_are_meant() {
+        let letters = |line: &str| match parse(&format!("dead-letters {line}")).map(|args| args.command) {
+            Ok(Command::DeadLetters(letters)) => Ok(letters),
+            Ok(other) => panic!("{other:?}"),
+            Err(stop) => Err(stop),
+        };
+        let all = Which { all: true, ..Which::default() };
+        let of = Which { processor: Some("p".to_owned()), target: Some("f".to_owned()), ..all.clone() };
+        let two = Which { ids: vec!["1-a".to_owned(), "2-b".to_owned()], ..Which::default() };
+        assert_eq!(letters("list"), Ok(DeadLetters::List { which: all.clone(), json: false }));
+        assert_eq!(
+            letters("list -json -processor p --target f"),
+            Ok(DeadLetters::List { which: of.clone(), json: true })
+        );
+        assert_eq!(letters("show 1-a -config /x"), Ok(DeadLetters::Show("1-a".to_owned())));
+        assert_eq!(letters("retry 1-a 2-b"), Ok(DeadLetters::Retry(two.clone())));
+        assert_eq!(letters("retry -all -processor p -target f"), Ok(DeadLetters::Retry(of)));
+        assert_eq!(letters("discard 1-a 2-b"), Ok(DeadLetters::Discard(two)));
+        assert_eq!(letters("discard --all"), Ok(DeadLetters::Discard(all)));
+        for line in ["", "list x", "show", "retry", "discard", "discard 1-a -all"] {
+            assert!(matches!(letters(line), Err(Stop::Usage(_))), "{line}");
+        }
     }
 
     #[test]

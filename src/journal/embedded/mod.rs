@@ -207,6 +207,10 @@ impl Journal for EmbeddedJournal {
         self.engine().map(|open| open.1).unwrap_or_default()
     }
 
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.folder)
+    }
+
     fn stats(&self) -> JournalStats {
         match self.engine() {
             Ok(open) => open.0.stats(),

@@ -84,7 +84,7 @@ pub(crate) struct Router {
     pub(crate) address: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
     lines: watch::Receiver<usize>,
-    _folder: TempDir,
+    _folder: Arc<TempDir>,
 }
 
 impl Router {
@@ -95,7 +95,12 @@ impl Router {
 
     /// The same, with these in its environment.
     pub(crate) async fn start_with(config: &[Value], args: &[&str], env: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(&Arc::new(tempfile::tempdir().unwrap()), config, args, env).await
+    }
+
+    /// The same, where another one has run before.
+    pub(crate) async fn start_in(folder: &Arc<TempDir>, config: &[Value], args: &[&str], env: &[(&str, &str)]) -> Self {
+        let folder = Arc::clone(folder);
         let mut child = command(&folder, config, env)
             .arg("-log-json")
             .args(args)
@@ -176,6 +181,12 @@ impl Router {
         while self.get("/readyz").await.status() != StatusCode::OK {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+    }
+
+    /// Ends it at once, in the middle of whatever it does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Sends a signal, by its name.
