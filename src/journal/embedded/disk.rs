@@ -4,7 +4,7 @@
 pub(in crate::journal) mod simulated;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,18 @@ pub(super) trait Disk: Send + Sync + 'static {
 
     /// Makes durable what was created and removed.
     fn sync(&self) -> io::Result<()>;
+
+    /// Keeps so many bytes from being used by anybody, until they are released. Nothing, where they are kept already.
+    fn reserve(&self, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Releases them.
+    fn release(&self) {}
 }
+
+/// The file that takes up what is reserved.
+const RESERVE: &str = "reserve";
 
 /// A file.
 pub(super) trait File: Send + Sync {
@@ -79,6 +90,25 @@ impl Disk for Folder {
 
     fn sync(&self) -> io::Result<()> {
         fs::File::open(&self.0)?.sync_all()
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        let path = self.0.join(RESERVE);
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == bytes) {
+            return Ok(());
+        }
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let written = io::copy(&mut io::repeat(0).take(bytes), &mut file).map(drop);
+        if written.is_err() {
+            self.release();
+        }
+        written
+    }
+
+    fn release(&self) {
+        // Where it is not there, there is nothing to release.
+        drop(fs::remove_file(self.0.join(RESERVE)));
     }
 }
 

@@ -207,7 +207,7 @@ impl Engine {
         });
         let (orders, taken) = mpsc::channel();
         let (notes, noted) = mpsc::channel();
-        let writer = Writer { log, shared: Arc::clone(&shared), orders: taken };
+        let writer = Writer { log, disk: Arc::clone(&disks.events), shared: Arc::clone(&shared), orders: taken };
         let keeper = Keeper {
             outcomes,
             letters,
@@ -216,7 +216,9 @@ impl Engine {
             shared: Arc::clone(&shared),
             notes: noted,
             writer: orders.clone(),
-            said: [None, None],
+            unwritten: Vec::new(),
+            retry_at: None,
+            said: false,
         };
         let kept = Arc::clone(&lock);
         start("journal", move || {

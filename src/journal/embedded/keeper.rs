@@ -22,6 +22,9 @@ const SYNC: Duration = Duration::from_secs(1);
 /// How long what comes is collected after a write. So much may be forgotten when the process is killed.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// So many outcomes wait to be written, where they cannot be.
+const MOST_UNWRITTEN: usize = 100_000;
+
 /// What the thread is told.
 pub(super) enum Note {
     /// How events ended at a processor.
@@ -46,8 +49,11 @@ pub(super) struct Keeper {
     pub(super) shared: Arc<Shared>,
     pub(super) notes: Receiver<Note>,
     pub(super) writer: Sender<Order>,
-    /// What is wrong with outcomes, and with places, as it was last said.
-    pub(super) said: [Option<String>; 2],
+    /// Outcomes that could not be written, and when that is tried again.
+    pub(super) unwritten: Vec<(Arc<str>, Vec<Settlement>)>,
+    pub(super) retry_at: Option<Instant>,
+    /// It was said that places cannot be written.
+    pub(super) said: bool,
 }
 
 impl Keeper {
@@ -85,7 +91,7 @@ impl Keeper {
                 next = self.notes.try_recv().ok();
             }
             let wrote = !ended.is_empty();
-            self.record(&ended);
+            self.record(ended);
             if !wishes.is_empty() {
                 self.letters.grant(wishes, self.shared.clock.now());
             }
@@ -94,6 +100,8 @@ impl Keeper {
                 answer.send(()).ok();
             }
             if let Some(answer) = close {
+                self.retry_at = None;
+                self.record(Vec::new());
                 let synced = self.sync();
                 let logged = self.outcomes.sync().map_err(|error| writer::told(&error));
                 drop(answer.send(synced.and(logged)));
@@ -119,22 +127,39 @@ impl Keeper {
         Ok(())
     }
 
-    /// Writes down how events ended. What cannot be is let go: it may be delivered twice after a crash, no worse.
-    fn record(&mut self, ended: &[(Arc<str>, Vec<Settlement>)]) {
-        if ended.is_empty() {
-            return;
+    /// Writes down how events ended. What cannot be written waits, as long as that is not too much.
+    fn record(&mut self, mut ended: Vec<(Arc<str>, Vec<Settlement>)>) {
+        self.unwritten.append(&mut ended);
+        if self.unwritten.is_empty() || self.retry_at.is_some_and(|at| at > Instant::now()) {
+            return self.forget_some();
         }
         let time = self.shared.clock.now();
+        let unwritten = &self.unwritten;
         let written = self.outcomes.append(time, &mut |_| {}, &mut |frames| {
-            ended.iter().for_each(|(processor, settlements)| outcomes::write(frames, processor, settlements));
+            unwritten.iter().for_each(|(processor, settlements)| outcomes::write(frames, processor, settlements));
         });
-        let trouble = written.err().map(|error| error.to_string());
-        if trouble != self.said[0] {
-            match &trouble {
-                Some(error) => tracing::warn!(error, "outcomes cannot be written: a crash would repeat deliveries"),
-                None => tracing::info!("outcomes can be written again"),
+        match written {
+            Ok(()) => {
+                self.unwritten.clear();
+                if self.retry_at.take().is_some() {
+                    tracing::info!("outcomes can be written again");
+                }
             }
-            self.said[0] = trouble;
+            Err(error) => {
+                if self.retry_at.is_none() {
+                    tracing::warn!(%error, "outcomes cannot be written: a crash would repeat deliveries");
+                }
+                self.retry_at = Some(Instant::now() + SYNC);
+                self.forget_some();
+            }
+        }
+    }
+
+    /// It may be delivered twice after a crash, no worse.
+    fn forget_some(&mut self) {
+        let mut count: usize = self.unwritten.iter().map(|(_, settlements)| settlements.len()).sum();
+        while count > MOST_UNWRITTEN {
+            count -= self.unwritten.remove(0).1.len();
         }
     }
 
@@ -164,13 +189,12 @@ impl Keeper {
                 }
             }
         }
-        let trouble = result.as_ref().err().map(ToString::to_string);
-        if trouble != self.said[1] {
-            match &trouble {
-                Some(error) => tracing::warn!(error, "places cannot be written: a crash would repeat deliveries"),
-                None => tracing::info!("places can be written again"),
+        match &result {
+            Ok(()) if std::mem::take(&mut self.said) => tracing::info!("places can be written again"),
+            Err(error) if !std::mem::replace(&mut self.said, true) => {
+                tracing::warn!(%error, "places cannot be written: a crash would repeat deliveries");
             }
-            self.said[1] = trouble;
+            _ => {}
         }
         result
     }

@@ -274,7 +274,9 @@ impl Log {
             }
             (None, None) => None,
         };
-        let base = self.next;
+        // A name is used once.
+        let taken = empty.is_some_and(|empty| empty.base == self.next);
+        let base = if taken { Position(self.next.0 + 1) } else { self.next };
         // Should anything fail, the next try takes another name.
         self.next = Position(base.0 + 1);
         let name = name(base);
@@ -317,6 +319,14 @@ impl Log {
         }
         self.active = Some(Active { segment, file, end, synced: end });
         Ok(())
+    }
+
+    /// Begins a new segment now, so that the one that was appended to can be let go.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub(super) fn roll(&mut self, time: i64, snapshot: &mut dyn FnMut(&mut Frames)) -> Result<(), LogError> {
+        self.begin(time, snapshot)
     }
 
     /// Lets go of the oldest segment if all that it holds lies at or below `settled`. Says how many bytes that gave.

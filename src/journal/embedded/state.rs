@@ -41,6 +41,13 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// What is kept from being used, so that a full disk can be made less full.
+    pub(super) fn reserve(&self) -> u64 {
+        (self.max_bytes / 16).min(1 << 20)
+    }
+}
+
 /// Time that does not go back, for both logs, in microseconds since 1970.
 #[derive(Debug)]
 pub(super) struct Clock(AtomicI64);

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::batch;
-use super::log::{Log, LogError};
+use super::disk::Disk;
+use super::log::{Frames, Log, LogError};
 use super::state::Shared;
 use crate::attempt::Position;
 use crate::journal::{Batch, Checkpoint, Entry, JournalError};
@@ -34,6 +35,7 @@ pub(super) enum Order {
 
 pub(super) struct Writer {
     pub(super) log: Log,
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) shared: Arc<Shared>,
     pub(super) orders: Receiver<Order>,
 }
@@ -48,6 +50,7 @@ struct Appending {
 
 impl Writer {
     pub(super) fn run(mut self) {
+        self.keep_reserve();
         let mut sync_at = None;
         let mut trim_at = Instant::now() + TRIM;
         loop {
@@ -90,6 +93,7 @@ impl Writer {
             if trim || trim_at <= now {
                 trim_at = now + TRIM;
                 self.trim(false);
+                self.keep_reserve();
             }
             if let Some(answer) = close {
                 // Whoever asked may have gone.
@@ -104,26 +108,18 @@ impl Writer {
         *shared.writing() = Some(Instant::now());
         let time = shared.clock.now();
         let files = shared.events.bytes();
-        let result = log.append(
-            time,
-            &mut |frames| {
-                for (stream, checkpoint) in &*shared.checkpoints() {
-                    batch::write_checkpoint(frames, stream, checkpoint);
-                }
-            },
-            &mut |frames| {
-                for Appending { batch, last, .. } in &mut group {
-                    batch::write(frames, batch);
-                    *last = Position(frames.next().0 - 1);
-                }
-            },
-        );
+        let result = log.append(time, &mut |frames| checkpoints(shared, frames), &mut |frames| {
+            for Appending { batch, last, .. } in &mut group {
+                batch::write(frames, batch);
+                *last = Position(frames.next().0 - 1);
+            }
+        });
         *shared.writing() = None;
         if let Err(error) = result {
             self.refuse(group, &error);
             if matches!(&error, LogError::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull) {
                 // The next try finds what history gives back.
-                self.trim(true);
+                self.make_room();
             }
             return;
         }
@@ -194,6 +190,31 @@ impl Writer {
         }
     }
 
+    /// The disk is full: lets go of all history, and of the segment that was appended to, if nobody waits for what it
+    /// holds. A new one needs room itself, which was kept for it.
+    fn make_room(&mut self) {
+        self.trim(true);
+        let Self { log, shared, disk, .. } = self;
+        let newest = *shared.newest.borrow();
+        if shared.lock().durable() < newest || shared.events.records() == 0 {
+            return;
+        }
+        disk.release();
+        let rolled = log.roll(shared.clock.now(), &mut |frames| checkpoints(shared, frames));
+        match rolled {
+            Ok(()) => self.trim(true),
+            Err(error) => tracing::warn!(%error, "the disk is full, and there is no room to begin anew"),
+        }
+        self.keep_reserve();
+    }
+
+    /// Keeps room for a segment's beginning.
+    fn keep_reserve(&self) {
+        if let Err(error) = self.disk.reserve(self.shared.settings.reserve()) {
+            tracing::debug!(%error, "nothing can be reserved on the journal's disk yet");
+        }
+    }
+
     fn sync(&mut self) {
         if let Err(error) = self.log.sync() {
             tracing::error!(%error, "what was journaled in the last second may be lost with the power");
@@ -219,6 +240,13 @@ impl Writer {
                 }
             }
         }
+    }
+}
+
+/// What a segment begins with.
+fn checkpoints(shared: &Shared, frames: &mut Frames) {
+    for (stream, checkpoint) in &*shared.checkpoints() {
+        batch::write_checkpoint(frames, stream, checkpoint);
     }
 }
 

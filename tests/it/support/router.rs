@@ -100,14 +100,32 @@ impl Router {
 
     /// The same, where another one has run before.
     pub(crate) async fn start_in(folder: &Arc<TempDir>, config: &[Value], args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_under(&[], folder, config, args, env).await
+    }
+
+    /// The same, run by another program, whose arguments these are.
+    pub(crate) async fn start_under(
+        by: &[&str],
+        folder: &Arc<TempDir>,
+        config: &[Value],
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let folder = Arc::clone(folder);
-        let mut child = command(&folder, config, env)
-            .arg("-log-json")
-            .args(args)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = command(&folder, config, env);
+        if let Some((program, before)) = by.split_first() {
+            let mut other = Command::new(program);
+            other.args(before).arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+            for (name, value) in command.get_envs() {
+                match value {
+                    Some(value) => other.env(name, value),
+                    None => other.env_remove(name),
+                };
+            }
+            command = other;
+        }
+        let mut child =
+            command.arg("-log-json").args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (told, mut lines) = watch::channel(0);
         let (kept, errors) = (Arc::clone(&log), child.stderr.take().unwrap());

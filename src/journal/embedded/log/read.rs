@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{LogError, Segments, failed};
 use crate::attempt::Position;
-use crate::journal::embedded::disk::{Disk, File};
+use crate::journal::embedded::disk::Disk;
 use crate::journal::embedded::frame::Head;
 use crate::journal::embedded::scan::{Next, Scan};
 
@@ -13,8 +13,8 @@ use crate::journal::embedded::scan::{Next, Scan};
 pub(in crate::journal::embedded) struct Reader {
     disk: Arc<dyn Disk>,
     segments: Segments,
-    /// The segment that was read last, by its base.
-    open: Option<(Position, Box<dyn File>)>,
+    /// The segment that was read last, by its base. It is not kept open: a file that is let go would keep its space.
+    last: Position,
     /// What is damaged is passed over, to the end of its segment.
     lenient: bool,
     /// How far: behind this record of that segment, the next frame begins there.
@@ -23,7 +23,7 @@ pub(in crate::journal::embedded) struct Reader {
 
 impl Reader {
     pub(in crate::journal::embedded) fn new(disk: Arc<dyn Disk>, segments: Segments) -> Self {
-        Self { disk, segments, open: None, lenient: false, place: (Position(0), 0) }
+        Self { disk, segments, last: Position(0), lenient: false, place: (Position(0), 0) }
     }
 
     /// For a log that was not synced, of which nobody minds when a part is gone.
@@ -53,20 +53,17 @@ impl Reader {
                 }
                 (extent.end, extent.near(after))
             };
-            let (file, at) = match self.open.take() {
-                Some((base, file)) if base == segment.base => {
-                    let (passed, place) = self.place;
-                    (file, if passed <= after { at.max(place) } else { at })
+            let (passed, place) = self.place;
+            let at = if self.last == segment.base && passed <= after { at.max(place) } else { at };
+            let file = match self.disk.open(&segment.name) {
+                Ok(file) => file,
+                // It was let go a moment ago: what is asked for is not wanted any more.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !self.segments.contains(segment.base) => {
+                    continue;
                 }
-                _ => match self.disk.open(&segment.name) {
-                    Ok(file) => (file, at),
-                    // It was let go a moment ago: what is asked for is not wanted any more.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound && !self.segments.contains(segment.base) => {
-                        continue;
-                    }
-                    Err(error) => return Err(failed("open", &segment.name)(error)),
-                },
+                Err(error) => return Err(failed("open", &segment.name)(error)),
             };
+            self.last = segment.base;
             let mut scan = Scan::new(&*file, segment.salt, at, end);
             let enough = loop {
                 match scan.next().map_err(failed("read", &segment.name))? {
@@ -93,7 +90,6 @@ impl Reader {
                     Next::End => break false,
                 }
             };
-            self.open = Some((segment.base, file));
             if enough {
                 break;
             }
