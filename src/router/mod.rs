@@ -50,6 +50,9 @@ pub enum RouterError {
 /// Where each processor's late outcomes go at present.
 type Settlers = Arc<Mutex<HashMap<Arc<str>, Settler>>>;
 
+/// The processors, by name, once the journal is open and they are built.
+type Built = Arc<OnceLock<Vec<(Arc<str>, Arc<dyn Processor>)>>>;
+
 /// A router that has been built and does nothing yet.
 pub struct Router {
     telemetry: Arc<Telemetry>,
@@ -109,7 +112,7 @@ impl Router {
         telemetry.collect(Figures { started: telemetry.started, journal: Arc::clone(&journal) });
 
         let settlers: Settlers = Settlers::default();
-        let built: Arc<OnceLock<Vec<(Arc<str>, Arc<dyn Processor>)>>> = Arc::default();
+        let built = Built::default();
         let admin = Admin {
             telemetry: Arc::clone(&telemetry),
             api: Api { journal: Arc::clone(&journal), errands: Some(Arc::new(Sent(Arc::clone(&settlers)))) },
@@ -299,7 +302,7 @@ impl Errands for Sent {
 /// Hands what functions say of accepted events to the delivery that waits for it.
 struct Late {
     /// None until the journal is open.
-    processors: Arc<OnceLock<Vec<(Arc<str>, Arc<dyn Processor>)>>>,
+    processors: Built,
     settlers: Settlers,
 }
 

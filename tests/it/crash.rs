@@ -107,12 +107,14 @@ async fn a_router_that_is_killed_again_and_again_loses_nothing() {
             }
             let figures = simulator.figures().await;
             let [lived, made] = ["lived", "events"].map(|figure| figures[figure].as_u64().unwrap());
-            let mut judge = judge.lock().unwrap();
-            judge.compare();
-            if lived >= events && seen >= made && judge.owed() == 0 {
+            let owed = {
+                let mut judge = judge.lock().unwrap();
+                judge.compare();
+                judge.owed()
+            };
+            if lived >= events && seen >= made && owed == 0 {
                 return;
             }
-            drop(judge);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

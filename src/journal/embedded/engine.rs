@@ -49,6 +49,9 @@ pub(super) struct Engine {
     notes: Sender<Note>,
 }
 
+/// A frame's stream, change, and keys and CreatedTimes.
+type Waiting = (String, Option<CheckpointDelta>, Vec<(i32, i64)>);
+
 /// Collects the checkpoints of the streams, from what the last segment says.
 #[derive(Default)]
 struct Checkpoints {
@@ -56,7 +59,7 @@ struct Checkpoints {
     /// What a segment begins with, until all of that is there.
     begun: Vec<(Arc<str>, Checkpoint)>,
     /// What the frames say that are no whole batch yet.
-    waiting: Vec<(String, Option<CheckpointDelta>, Vec<(i32, i64)>)>,
+    waiting: Vec<Waiting>,
     damaged: bool,
 }
 
