@@ -8,114 +8,130 @@ use super::page::Page;
 use super::search::Found;
 use super::tail::{Tail, Trouble, append, damage};
 use crate::event::Event;
+use crate::vim25::soap::Ref;
 
-/// Pages that are read at the most.
+/// Pages that are read of a collector at the most.
 const MOST_PAGES: u32 = 500;
 
-/// What is wanted of a collector that is read beside the main one.
-#[derive(Clone, Copy)]
-enum Want {
-    /// To know whether it has new events, and the key of the first.
-    Key,
-    /// Its new events, up to the first that was made after the one with this key.
-    MadeBefore(i32),
-    /// All its new events.
-    All,
+/// A collector that is read beside the main one.
+struct Side {
+    collector: Ref,
+    end: Option<i64>,
+    /// What came of it that is new, and was not taken yet.
+    page: Page,
+    pages: u32,
+    /// No more comes of it.
+    over: bool,
+    /// It was read to its end.
+    whole: bool,
 }
 
-/// What it brought.
-pub(super) struct Beside {
-    any: bool,
-    /// None if it cannot be read.
-    key: Option<i32>,
-    /// It was read to its end.
-    pub(super) whole: bool,
-    /// The stream shall end.
-    pub(super) stopped: bool,
+impl Side {
+    /// The key of what comes next, as far as one can be read.
+    fn key(&self) -> Option<i32> {
+        self.page.events.iter().find_map(Event::key)
+    }
+
+    /// What comes next and was made before the event with this key, as far as it was read.
+    fn before(&mut self, key: Option<i32>) -> Page {
+        let after = |event: &Event| event.key().zip(key).is_some_and(|(key, other)| key.wrapping_sub(other) > 0);
+        let events = &self.page.events;
+        let count = events.iter().position(after).unwrap_or(events.len());
+        self.page.take(count)
+    }
 }
 
 impl Tail<'_> {
     /// Reads what the collector would have brought of what is dated before its place, had it got beyond hidden events.
-    /// `found` is where the next one begins: what that brings, and was made before, comes first.
-    pub(super) async fn read_behind(&mut self, found: &Found) -> Result<Beside, Trouble> {
-        let (begin, end) = (self.begin(), Some(self.front));
-        let first = self.read_beside(begin, end, Want::Key).await?;
-        if first.stopped || !first.any {
-            return Ok(first);
+    /// `found` is where the next one begins: what that brings, and was made before, comes first. The clock may have been
+    /// set back more than once, so that it goes to and fro between the two.
+    ///
+    /// Returns whether all that is dated before was read; none if the stream shall end.
+    pub(super) async fn read_behind(&mut self, found: &Found) -> Result<Option<bool>, Trouble> {
+        let begin = self.begin();
+        let Some(mut behind) = self.side(begin, Some(self.front)).await? else { return Ok(None) };
+        let mut ahead: Option<Side> = None;
+        loop {
+            if self.fill(&mut behind).await?.is_none() {
+                return Ok(None);
+            }
+            if behind.page.events.is_empty() {
+                break;
+            }
+            if let Found::Events { begin, .. } = found
+                && ahead.is_none()
+            {
+                let Some(side) = self.side(*begin, None).await? else { return Ok(None) };
+                ahead = Some(side);
+            }
+            if let Some(ahead) = &mut ahead
+                && let Some(key) = behind.key()
+            {
+                if self.fill(ahead).await?.is_none() {
+                    return Ok(None);
+                }
+                self.take_beside(ahead.before(Some(key))).await?;
+                if ahead.page.events.is_empty() && !ahead.over {
+                    continue;
+                }
+            }
+            // Where neither has a key, order cannot be told.
+            self.take_beside(behind.before(ahead.as_ref().and_then(Side::key))).await?;
         }
-        if let Found::Events { begin, .. } = found
-            && let Some(key) = first.key
-        {
-            let before = self.read_beside(*begin, None, Want::MadeBefore(key)).await?;
-            if before.stopped {
-                return Ok(before);
+        let whole = behind.whole;
+        for side in [Some(behind), ahead].into_iter().flatten() {
+            let Some(destroyed) = finish_soon(self.out.stop(), self.session.destroy(&side.collector)).await else {
+                return Ok(None);
+            };
+            // What is not destroyed now is destroyed with the main collector.
+            if let Err(error) = destroyed
+                && error.session_gone()
+            {
+                return Err(error.into());
             }
         }
-        self.read_beside(begin, end, Want::All).await
+        Ok(Some(whole))
     }
 
-    async fn read_beside(&mut self, begin: i64, end: Option<i64>, want: Want) -> Result<Beside, Trouble> {
-        let stop = self.out.stop().clone();
-        let mut beside = Beside { any: false, key: None, whole: false, stopped: true };
-        let Some(collector) = finish_soon(&stop, self.session.create_collector(begin, end, self.types)).await else {
-            return Ok(beside);
-        };
-        let collector = collector?;
-        for _ in 0..MOST_PAGES {
+    async fn side(&mut self, begin: i64, end: Option<i64>) -> Result<Option<Side>, Trouble> {
+        let create = self.session.create_collector(begin, end, self.types);
+        let Some(collector) = finish_soon(self.out.stop(), create).await else { return Ok(None) };
+        let side = Side { collector: collector?, end, page: Page::default(), pages: 0, over: false, whole: false };
+        Ok(Some(side))
+    }
+
+    /// Reads on until there is something new in sight, or no more.
+    async fn fill(&mut self, side: &mut Side) -> Result<Option<()>, Trouble> {
+        while side.page.events.is_empty() && !side.over {
+            if side.pages == MOST_PAGES {
+                side.over = true;
+                break;
+            }
+            side.pages += 1;
             self.out.pace().await?;
-            let Some(read) = finish_soon(&stop, self.session.read_next(&collector, PAGE)).await else {
-                return Ok(beside);
-            };
+            let read = self.session.read_next(&side.collector, PAGE);
+            let Some(read) = finish_soon(self.out.stop(), read).await else { return Ok(None) };
             let body = match read {
                 Ok(body) => body,
-                Err(error) if error.too_large() => break,
+                Err(error) if error.too_large() => {
+                    side.over = true;
+                    break;
+                }
                 Err(error) => return Err(error.into()),
             };
-            let place = &*self.place;
+            let (place, end) = (&*self.place, side.end);
             let mut page = self.pages.read(&body, |seen| {
                 end.is_none_or(|end| seen.1 <= end) && !place.forgets(seen.1) && place.is_new(seen)
             });
             self.care.keep_first(&mut page);
-            if damage(&mut page, &body)?.is_some() {
-                break;
-            }
-            drop(body);
-            if page.count == 0 {
-                beside.whole = true;
-                break;
-            }
-            let over = match want {
-                Want::Key => {
-                    beside.any = !page.events.is_empty();
-                    beside.key = page.events.iter().find_map(Event::key);
-                    beside.any
-                }
-                Want::MadeBefore(key) => {
-                    let after = |event: &Event| event.key().is_some_and(|other| other.wrapping_sub(key) > 0);
-                    let at = page.events.iter().position(after);
-                    if let Some(at) = at {
-                        page.truncate(at);
-                    }
-                    self.take_beside(page).await?;
-                    at.is_some()
-                }
-                Want::All => {
-                    self.take_beside(page).await?;
-                    false
-                }
-            };
-            if over {
-                break;
+            let damaged = damage(&mut page, &body)?.is_some();
+            side.whole = page.count == 0 && !damaged;
+            side.over = side.whole || damaged;
+            if !damaged {
+                side.page = page;
             }
         }
-        beside.stopped = false;
-        match finish_soon(&stop, self.session.destroy(&collector)).await {
-            None => beside.stopped = true,
-            Some(Err(error)) if error.session_gone() => return Err(error.into()),
-            // What is not destroyed now is destroyed with the main collector.
-            Some(_) => {}
-        }
-        Ok(beside)
+        Ok(Some(()))
     }
 
     /// Appends what is new of a page; the place stays where it is.

@@ -173,13 +173,11 @@ impl Tail<'_> {
         let why = "vCenter has events that it does not give, not even to a new collector";
         self.out.status().trouble(why);
         let found = self.find_visible(self.front, exists).await?;
-        let beside = match found {
-            Found::Stopped => return Ok(Some(End::Stopped)),
+        let whole = match found {
+            Found::Stopped => None,
             _ => self.read_behind(&found).await?,
         };
-        if beside.stopped {
-            return Ok(Some(End::Stopped));
-        }
+        let Some(whole) = whole else { return Ok(Some(End::Stopped)) };
         let (begin, first) = match found {
             Found::Stopped => return Ok(Some(End::Stopped)),
             Found::Events { begin, first } => (begin, first),
@@ -194,7 +192,7 @@ impl Tail<'_> {
         };
         let mut from = self.place.newest().max(self.front);
         let mut first = first;
-        if !beside.whole {
+        if !whole {
             (from, first) = (from.min(self.begin()), first.max(from));
         }
         if first > from {

@@ -50,6 +50,15 @@ impl Page {
         self.newest = events.iter().filter_map(Event::created).max();
     }
 
+    /// Takes out the first `count` events.
+    pub(crate) fn take(&mut self, count: usize) -> Self {
+        let events: Vec<Event> = self.events.drain(..count).collect();
+        let (undecoded, rest) =
+            self.undecoded.drain(..).partition(|told| events.iter().any(|event| event.id() == told.id));
+        self.undecoded = rest;
+        Self { events, undecoded, ..Self::default() }
+    }
+
     /// Takes in the page that follows.
     pub(crate) fn absorb(&mut self, mut next: Self) {
         self.count += next.count;

@@ -192,6 +192,26 @@ async fn what_lies_behind_hidden_events_though_it_is_dated_before_them_is_read()
 }
 
 #[tokio::test]
+async fn what_lies_behind_hidden_events_comes_in_order_however_often_the_clock_goes_back_meanwhile() {
+    let fake = FaultSoap::start().await;
+    fake.state().tells_latest = true;
+    fake.state().now = NOW + MINUTE;
+    let config = Config { begin: BeginAt::At(NOW), ..config(&fake.url) };
+    let mut running = Running::start(config, quick()).await;
+    running.streaming().await;
+    let at = |key: i32, second: i64| (key, NOW + second * SECOND);
+    fake.happen(&[at(1, 28)]);
+    fake.happen_hidden(&(2..=2600).map(|key| at(key, 30)).collect::<Vec<_>>());
+    // It goes back by 20 s, twice, and comes past the hidden ones between and behind.
+    fake.happen(&[at(2601, 40), at(2602, 20), at(2603, 27), at(2604, 41), at(2605, 21), at(2606, 27), at(2607, 45)]);
+    running.read_until(has_key(2607)).await;
+    running.read_until_quiet().await;
+    let (keys, gaps) = events_and_gaps(&stop(&fake, running).await);
+    assert_eq!(keys, [1, 2601, 2602, 2603, 2604, 2605, 2606, 2607]);
+    assert_eq!(gaps, [(time(at(0, 28).1), time(at(0, 40).1))]);
+}
+
+#[tokio::test]
 async fn damaged_events_before_keys_that_went_back_come_once() {
     let fake = FaultSoap::start().await;
     let mut running = streaming(&fake, quick()).await;
