@@ -467,6 +467,7 @@ mod tests {
         let (one, two, three) = ((1, noon), (2, noon + SECOND), (3, noon - 19 * SECOND));
         assert_eq!(last(&[one, two, three, (4, noon - 18 * SECOND)]), Some((4, noon - 18 * SECOND)));
         assert_eq!(last(&[one, two, (3, noon - 70 * SECOND)]), Some(two), "a new collector would not bring it");
+        assert_eq!(last(&[(9, noon), (2, noon - SECOND)]), Some((2, noon - SECOND)), "it came last, whatever its key");
         let (wraps, wrapped) = ((i32::MAX, noon), (1, noon - 19 * SECOND));
         assert_eq!(last(&[wraps, wrapped]), Some(wrapped), "and its keys wrapped");
         assert_eq!(last(&[(i32::MAX, noon), (1, noon + 1)]), Some((1, noon + 1)), "keys wrapped");

@@ -171,44 +171,39 @@ async fn only_what_is_really_hidden_is_passed_over() {
     assert!(after < 140, "{after} calls for three runs");
 }
 
-#[tokio::test]
-async fn what_lies_behind_hidden_events_though_it_is_dated_before_them_is_read() {
+/// What comes of it, and which gaps are told, when these happen behind more hidden events than a page holds, which are
+/// dated 30 s after the beginning. The last of them is the one that comes last.
+async fn behind_hidden_events(visible: &[(i32, i64)]) -> (Vec<i32>, Vec<(String, String)>) {
     let fake = FaultSoap::start().await;
     fake.state().tells_latest = true;
     fake.state().now = NOW + MINUTE;
     let config = Config { begin: BeginAt::At(NOW), ..config(&fake.url) };
     let mut running = Running::start(config, quick()).await;
     running.streaming().await;
-    let at = |key: i32, second: i64| (key, NOW + second * SECOND);
-    fake.happen(&[at(1, 28)]);
-    fake.happen_hidden(&(2..=2600).map(|key| at(key, 30)).collect::<Vec<_>>());
-    // The clock goes back by 20 s, and no look at it shows that.
-    fake.happen(&[at(2601, 40), at(2602, 20), at(2603, 25), at(2604, 45)]);
-    running.read_until(has_key(2604)).await;
+    let at = |(key, second): (i32, i64)| (key, NOW + second * SECOND);
+    fake.happen(&[at((1, 28))]);
+    fake.happen_hidden(&(2..=2600).map(|key| at((key, 30))).collect::<Vec<_>>());
+    fake.happen(&visible.iter().copied().map(at).collect::<Vec<_>>());
+    running.read_until(has_key(visible.last().unwrap().0)).await;
     running.read_until_quiet().await;
-    let (keys, gaps) = events_and_gaps(&stop(&fake, running).await);
+    events_and_gaps(&stop(&fake, running).await)
+}
+
+#[tokio::test]
+async fn what_lies_behind_hidden_events_though_it_is_dated_before_them_is_read() {
+    // The clock goes back by 20 s, and no look at it shows that.
+    let (keys, gaps) = behind_hidden_events(&[(2601, 40), (2602, 20), (2603, 25), (2604, 45)]).await;
     assert_eq!(keys, [1, 2601, 2602, 2603, 2604], "all that can be seen, in the order in which it happened");
-    assert_eq!(gaps, [(time(at(0, 28).1), time(at(0, 40).1))]);
+    assert_eq!(gaps, span(NOW + 28 * SECOND, NOW + 40 * SECOND));
 }
 
 #[tokio::test]
 async fn what_lies_behind_hidden_events_comes_in_order_however_often_the_clock_goes_back_meanwhile() {
-    let fake = FaultSoap::start().await;
-    fake.state().tells_latest = true;
-    fake.state().now = NOW + MINUTE;
-    let config = Config { begin: BeginAt::At(NOW), ..config(&fake.url) };
-    let mut running = Running::start(config, quick()).await;
-    running.streaming().await;
-    let at = |key: i32, second: i64| (key, NOW + second * SECOND);
-    fake.happen(&[at(1, 28)]);
-    fake.happen_hidden(&(2..=2600).map(|key| at(key, 30)).collect::<Vec<_>>());
-    // It goes back by 20 s, twice, and comes past the hidden ones between and behind.
-    fake.happen(&[at(2601, 40), at(2602, 20), at(2603, 27), at(2604, 41), at(2605, 21), at(2606, 27), at(2607, 45)]);
-    running.read_until(has_key(2607)).await;
-    running.read_until_quiet().await;
-    let (keys, gaps) = events_and_gaps(&stop(&fake, running).await);
+    // It goes back twice, and comes past the hidden ones between and behind.
+    let visible = [(2601, 40), (2602, 20), (2603, 27), (2604, 41), (2605, 21), (2606, 27), (2607, 45)];
+    let (keys, gaps) = behind_hidden_events(&visible).await;
     assert_eq!(keys, [1, 2601, 2602, 2603, 2604, 2605, 2606, 2607]);
-    assert_eq!(gaps, [(time(at(0, 28).1), time(at(0, 40).1))]);
+    assert_eq!(gaps, span(NOW + 28 * SECOND, NOW + 40 * SECOND));
 }
 
 #[tokio::test]
