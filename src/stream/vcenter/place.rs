@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::session::Seen;
 use crate::event::Event;
-use crate::journal::{Checkpoint, CheckpointDelta, HORIZON_MICROS, SAME_EVENT_MICROS};
+use crate::journal::{Checkpoint, CheckpointDelta, HORIZON_MICROS, MOST_REMEMBERED, SAME_EVENT_MICROS};
 
 /// Order by key and order by time differ by fewer events than this.
 const DISORDER: usize = 1000;
@@ -91,6 +91,8 @@ struct Expected {
     ahead: bool,
     /// New events beyond it that came without it.
     beyond: usize,
+    /// Events came that are forgotten: they may have been there before it.
+    forgotten: bool,
     /// The first of those by time, and the two that may be the first that vCenter made: the one with the lowest key, and
     /// the one whose key comes next after the expected one's, if keys wrapped. A late event is only the first by time.
     first: i64,
@@ -100,7 +102,15 @@ struct Expected {
 
 impl Expected {
     fn of(seen: Seen, ahead: bool) -> Self {
-        Self { seen, ahead, beyond: 0, first: i64::MAX, lowest: (i32::MAX, i64::MIN), next: (u32::MAX, i64::MIN) }
+        Self {
+            seen,
+            ahead,
+            beyond: 0,
+            forgotten: false,
+            first: i64::MAX,
+            lowest: (i32::MAX, i64::MIN),
+            next: (u32::MAX, i64::MIN),
+        }
     }
 
     fn see_beyond(&mut self, (key, created): Seen) {
@@ -212,10 +222,15 @@ impl Place {
     /// The main collector brings an event. Whether it is new.
     pub(super) fn sees(&mut self, seen: Seen) -> bool {
         let new = self.is_new(seen);
+        // Before that many, none was forgotten: what lies below the horizon was never read.
+        let forgets = self.forgets(seen.1) && self.checkpoint.recent.len() >= MOST_REMEMBERED / 2;
         if let Some(expected) = &mut self.expected {
             let ahead = seen.1.saturating_sub(expected.seen.1);
             if seen.0 == expected.seen.0 && ahead.saturating_abs() <= SAME_EVENT_MICROS {
                 self.expected = None;
+            } else if new && forgets && seen.0.wrapping_sub(expected.seen.0) <= 0 {
+                // Once the clock was set back below the horizon, what is read again there counts as new.
+                expected.forgotten = true;
             } else if new && (expected.ahead || ahead > SAME_EVENT_MICROS) {
                 expected.see_beyond(seen);
             }
@@ -257,6 +272,10 @@ impl Place {
     /// The same for events that the main collector brought: the newest of them must be there again when reading resumes.
     pub(super) fn delta_of(&self, newest: Option<i64>, events: &[Event]) -> CheckpointDelta {
         let mut delta = self.delta(newest);
+        if self.expected.is_some_and(|expected| expected.forgotten) {
+            // Whether it comes is not known yet: should this collector end first, the next one must bring it.
+            return delta;
+        }
         for event in events {
             if let Some((key, created)) = event.key().zip(event.created())
                 && created <= delta.newest
@@ -556,6 +575,41 @@ mod tests {
         let mut place = open(100 * MINUTE + 1);
         place.sees((3, 101 * MINUTE));
         assert_eq!(place.missing(true), None, "a collector that begins behind it cannot bring it");
+    }
+
+    #[test]
+    fn what_is_forgotten_and_comes_again_is_no_sign_that_the_newest_event_is_missing() {
+        let noon = 100 * MINUTE;
+        let open = || {
+            let (mut place, _) = reopened(MINUTE, 200 * MINUTE, &[(5000, noon)], &wanted(0));
+            (place.checkpoint.horizon, place.checkpoint.newest) = (noon - SECOND, noon - 20 * SECOND);
+            (1..MOST_REMEMBERED as i32 / 2).for_each(|i| place.checkpoint.recent.insert(i, noon - i64::from(i)));
+            place.expect(noon - 30 * SECOND);
+            place
+        };
+        let forgotten: Vec<_> = (0..2000).map(|i| (i, noon - 19 * SECOND + i64::from(i))).collect();
+        let mut place = open();
+        assert!(forgotten.iter().all(|seen| place.sees(*seen)), "to bring it twice is better than to lose it");
+        assert_eq!((place.in_doubt(), place.missing(true)), (false, None));
+        assert!(!place.sees((5000, noon)) && place.sees((5001, noon - 15 * SECOND)));
+        assert_eq!((place.in_doubt(), place.missing(true)), (false, None), "it came");
+        // vCenter was set back to an older state, too.
+        let mut place = open();
+        assert!(forgotten.iter().all(|seen| place.sees(*seen)));
+        let brought = events(&forgotten);
+        let delta = place.delta_of(Some(noon - 18 * SECOND), &brought);
+        assert_eq!(delta.last, Some((5000, noon)), "another collector must bring it");
+        place.took(&delta, &brought);
+        assert!(place.sees((4000, noon + SECOND)));
+        assert_eq!(place.missing(true), Some((noon, noon + SECOND)), "beyond the horizon nothing is forgotten");
+        let mut place = open();
+        assert!(forgotten.iter().all(|seen| place.sees(*seen)) && place.sees((5001, noon - 15 * SECOND)));
+        assert!(place.missing(true).is_some(), "and this was made after it");
+        let (mut place, _) = reopened(noon - SECOND, 200 * MINUTE, &[(5000, noon)], &wanted(0));
+        place.checkpoint.newest = noon - 20 * SECOND;
+        place.expect(noon - 30 * SECOND);
+        assert!(place.sees((1, noon - 19 * SECOND)));
+        assert!(place.missing(true).is_some(), "it happened before the stream began, or now");
     }
 
     #[test]
