@@ -38,7 +38,7 @@ struct Room {
 }
 
 /// A span: what the front may be ahead of its oldest open event, and what a lane holds.
-const SPAN: Room = Room { events: 4096, bytes: 8 * 1024 * 1024 };
+const SPAN: Room = Room { events: 2048, bytes: 4 * 1024 * 1024 };
 
 /// What a lane holds of a target that does not answer.
 const ROOM_OPEN: Room = Room { events: 64, bytes: 256 * 1024 };

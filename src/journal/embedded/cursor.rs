@@ -1,5 +1,6 @@
 //! A processor's reading place.
 
+use std::ops::Range;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +16,9 @@ use crate::journal::{Cursor, CursorState, End, Entry, JournalError, Settlement};
 
 /// One for the front, one for lanes.
 const READERS: usize = 2;
+
+/// No more bytes are read from files at once, unless a single frame has more.
+const MOST_READ: usize = 256 * 1024;
 
 pub(super) struct EmbeddedCursor {
     name: Arc<str>,
@@ -79,13 +83,15 @@ impl Cursor for EmbeddedCursor {
             None => {
                 let (at, mut reader) = self.take_reader(after).ok_or(JournalError::Closed)?;
                 // Where the answer is not waited for any more, the reader is made anew with the cursor.
-                let (reader, entries) = blocking(move || {
-                    let entries = read(&mut reader, after, limits);
-                    Ok((reader, entries))
+                let mut raw = Raw::with_room(limits);
+                let (reader, raw, read) = blocking(move || {
+                    let read = raw.read(&mut reader, after, limits);
+                    Ok((reader, raw, read))
                 })
                 .await?;
                 self.readers()[at] = Some(reader);
-                entries?
+                read?;
+                raw.entries(after, limits)?
             }
         };
         self.has_read(&entries);
@@ -139,41 +145,73 @@ impl Cursor for EmbeddedCursor {
     }
 }
 
-/// Reads entries from files.
-fn read(reader: &mut Reader, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut bytes = 0;
-    let mut stream: Option<Arc<str>> = None;
-    let mut strange = None;
-    reader
-        .read(after, &mut |head, payload| {
+/// Frames of events as they were read.
+struct Raw {
+    bytes: Vec<u8>,
+    /// The position of the first record of each, how many it has, and where in the bytes they are.
+    frames: Vec<(Position, u16, Range<usize>)>,
+}
+
+impl Raw {
+    /// With room for as much as is read at once: it is made and let go on the thread that makes events of it, since
+    /// memory that each thread has to give away stays with that thread.
+    fn with_room(limits: BatchLimits) -> Self {
+        let bytes = limits.bytes.min(MOST_READ);
+        Self { bytes: Vec::with_capacity(bytes + bytes / 8), frames: Vec::with_capacity(64) }
+    }
+
+    /// Reads frames from files. What lies before a damaged one comes first.
+    fn read(&mut self, reader: &mut Reader, after: Position, limits: BatchLimits) -> Result<(), JournalError> {
+        let most = limits.bytes.min(MOST_READ);
+        let mut events = 0;
+        let Self { bytes, frames } = self;
+        let read = reader.read(after, &mut |head, payload| {
+            if !frames.is_empty() && bytes.len() + payload.len() > most {
+                return false;
+            }
+            let from = bytes.len();
+            bytes.extend_from_slice(payload);
+            frames.push((head.first, head.count, from..bytes.len()));
+            events += usize::from(head.count)
+                - usize::try_from(after.0.saturating_sub(head.first.0.saturating_sub(1))).unwrap_or(0);
+            events < limits.events && bytes.len() < most
+        });
+        match read {
+            Err(error) if frames.is_empty() => Err(writer::told(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The entries behind `after`, within the limits.
+    fn entries(&self, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
+        let mut stream: Option<Arc<str>> = None;
+        for (first, count, range) in &self.frames {
             let known = |name: &str| match &stream {
                 Some(known) if **known == *name => Arc::clone(known),
                 _ => name.into(),
             };
-            let Some(part) = batch::read(payload, head.count, known) else {
-                strange = Some(head.first);
-                return false;
+            let payload = self.bytes.get(range.clone()).unwrap_or_default();
+            let Some(part) = batch::read(payload, *count, known) else {
+                if entries.is_empty() {
+                    return Err(JournalError::Damaged(format!("what lies at position {first} is no event")));
+                }
+                break;
             };
             stream = Some(part.stream);
-            for (position, event) in (head.first.0..).map(Position).zip(part.events) {
+            for (position, event) in (first.0..).map(Position).zip(part.events) {
                 if position <= after {
                     continue;
                 }
                 bytes += event.size();
                 if entries.len() >= limits.events || bytes > limits.bytes && !entries.is_empty() {
-                    return false;
+                    return Ok(entries);
                 }
                 entries.push(Entry { position, event });
             }
-            true
-        })
-        .map_err(|error| writer::told(&error))?;
-    match strange {
-        Some(position) if entries.is_empty() => {
-            Err(JournalError::Damaged(format!("what lies at position {position} is no event")))
         }
-        _ => Ok(entries),
+        Ok(entries)
     }
 }
 
