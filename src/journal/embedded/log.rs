@@ -24,6 +24,9 @@ pub(super) const BEGIN: u8 = 0;
 /// A reader finds its way from the nearest of these marks on.
 const MARK: u64 = 64 * 1024;
 
+/// A larger buffer is not kept from write to write. A page of a thousand events takes less.
+const MOST_KEPT: usize = 2 << 20;
+
 /// Why a log could not be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LogError {
@@ -120,6 +123,12 @@ impl Frames {
     /// Bytes so far.
     pub(super) fn bytes(&self) -> usize {
         self.out.len()
+    }
+
+    /// So many bytes will come, or a few more.
+    pub(super) fn expect(&mut self, bytes: u64) {
+        // At once: to grow by doubling would copy, and take more than is needed.
+        self.out.reserve_exact(usize::try_from(bytes).unwrap_or(0));
     }
 
     /// Adds a frame of so many records; a batch is whole with its `last` one.
@@ -232,7 +241,7 @@ impl Log {
         drop(extent);
         self.next = next;
         self.buffer = out;
-        if self.buffer.capacity() > 1 << 20 {
+        if self.buffer.capacity() > MOST_KEPT {
             self.buffer = Vec::new();
         }
         Ok(())
