@@ -118,7 +118,7 @@ mod tests {
                 status: (at % 2 == 0).then_some(200),
             })
             .collect();
-        let options = Options { log: 2, segment_bytes: 1 << 20, durability: Durability::Never };
+        let options = Options { log: 2, segment_bytes: 1 << 20, durability: Durability::Never, recycle: false };
         let (mut log, _) = Log::open(Arc::new(Simulated::default()), options, Position(0), &mut |_| {}).unwrap();
         log.append(1, &mut |_| {}, &mut |frames| write(frames, "p", &settlements)).unwrap();
         assert!(log.segments().bytes() < 10_000 * 7);

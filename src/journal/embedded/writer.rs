@@ -243,6 +243,9 @@ impl Writer {
                 }
             }
         }
+        if all {
+            log.forgo_spare();
+        }
     }
 }
 
