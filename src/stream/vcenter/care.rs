@@ -12,7 +12,7 @@ use super::place::Clock;
 use super::session::{Seen, format_time};
 use super::stall::StallWatch;
 use super::tail::{Tail, Trouble};
-use super::timing::Timing;
+use super::timing::{Timing, micros};
 use super::wire::CallError;
 use crate::event::Event;
 
@@ -51,9 +51,11 @@ pub(super) struct Care {
     pub(super) afresh: bool,
     /// vCenter's clock when we last looked at it, and which vCenter's.
     pub(super) clock: Option<(Uuid, Clock)>,
-    /// vCenter's clock was set back, or events came that are dated as if it had been, and reading is not past that: from
-    /// the earliest date since to the latest before.
+    /// vCenter's clock was set, or events came that are dated as if it had been set back, and reading is not past that:
+    /// from the earliest date since to the latest before.
     pub(super) stepped: Option<(i64, i64)>,
+    /// By how much reading overlaps what was read, which covers clocks that are set back by less.
+    overlap: i64,
     /// When to look back for late events; collectors come and go meanwhile.
     pub(super) plan: LookPlan,
     /// When the clock was last looked at because of an event's time.
@@ -82,6 +84,7 @@ impl Care {
             afresh: false,
             clock: None,
             stepped: None,
+            overlap: micros(timing.overlap),
             plan: LookPlan::new(),
             asked_clock: None,
             went_back: None,
@@ -101,6 +104,10 @@ impl Care {
     pub(super) fn note_step(&mut self, before: Clock, now: Clock) {
         if let Some(step) = before.step_to(now) {
             self.note_dates(step.since, step.until);
+        } else if before.leapt_to(now) {
+            // It may have been set more than once since, back too, of which only the sum shows: what is dated before the
+            // newest event may have happened after it.
+            self.note_dates(before.server().saturating_sub(self.overlap), now.now());
         }
     }
 
@@ -294,5 +301,16 @@ mod tests {
         assert_eq!(care.widen(Some((101, 140)), 101), Some((101, 140)), "told once");
         care.note_early(&events(&[80, 102]), 101);
         assert_eq!((care.widen(None, 102), care.widen(Some((102, 140)), 102)), (None, Some((102, 140))));
+    }
+
+    #[test]
+    fn a_clock_that_leapt_widens_what_is_missing_since_it_may_have_been_set_back_too() {
+        const SECOND: i64 = 1_000_000;
+        let mut care = Care::new(&Timing::default());
+        care.note_step(Clock::new(1000 * SECOND), Clock::new(1000 * SECOND + SECOND / 2));
+        assert_eq!(care.stepped, None);
+        care.note_step(Clock::new(1000 * SECOND), Clock::new(1400 * SECOND));
+        let gap = (1380 * SECOND, 1500 * SECOND);
+        assert_eq!(care.widen(Some(gap), 1380 * SECOND), Some((940 * SECOND, 1500 * SECOND)));
     }
 }

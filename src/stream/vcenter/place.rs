@@ -54,6 +54,11 @@ impl Clock {
         (by > UNEVEN_MICROS).then(|| Step { by, since: self.server.saturating_sub(most), until: self.now() })
     }
 
+    /// Whether `later` shows that it was set ahead since.
+    pub(super) fn leapt_to(&self, later: Self) -> bool {
+        later.server.saturating_sub(self.now()) > UNEVEN_MICROS
+    }
+
     /// What it shows now, at the least, unless it was set.
     fn at_least(&self) -> i64 {
         self.server.saturating_add(super::timing::micros(self.answered.elapsed()))
