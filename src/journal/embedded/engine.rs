@@ -1,45 +1,21 @@
 //! An open journal: two threads that write, and what they share with those who ask them.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::batch;
 use super::cursor::{EmbeddedCursor, settled};
-use super::disk::Disk;
 use super::keeper::{Keeper, Note};
-use super::letters::{EmbeddedLetters, Letters};
-use super::log::{Durability, Log, LogError, Notice, Options, Reader, Visit};
-use super::place::Place;
+use super::letters::EmbeddedLetters;
+use super::log::Reader;
+use super::parts::{Disks, Parts};
 use super::state::{Clock, Held, PATIENCE, Settings, Shared, State, micros};
 use super::tail::{Flow, Tail};
 use super::writer::{self, Order, Writer};
 use crate::attempt::Position;
-use crate::journal::{
-    Batch, Begin, Checkpoint, CheckpointDelta, Cursor, CursorState, DeadLetters as _, JournalError, JournalStats,
-};
-
-/// What the logs hold, as their headers say.
-const EVENTS: u16 = 1;
-const OUTCOMES: u16 = 2;
-
-/// Of what the folder may hold, dead letters may take one of so many parts.
-const LETTERS_PART: u64 = 8;
-
-/// A file of outcomes is no larger.
-const OUTCOMES_BYTES: u64 = 4 << 20;
-
-/// The folders of a journal.
-#[derive(Clone)]
-pub(super) struct Disks {
-    pub(super) events: Arc<dyn Disk>,
-    pub(super) outcomes: Arc<dyn Disk>,
-    pub(super) places: Arc<dyn Disk>,
-    pub(super) letters: Arc<dyn Disk>,
-}
+use crate::journal::{Batch, Begin, Cursor, CursorState, DeadLetters as _, JournalError, JournalStats};
 
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
@@ -47,89 +23,6 @@ pub(super) struct Engine {
     disks: Disks,
     orders: Sender<Order>,
     notes: Sender<Note>,
-}
-
-/// A frame's stream, change, and keys and CreatedTimes.
-type Waiting = (String, Option<CheckpointDelta>, Vec<(i32, i64)>);
-
-/// Collects the checkpoints of the streams, from what the last segment says.
-#[derive(Default)]
-struct Checkpoints {
-    all: BTreeMap<Arc<str>, Checkpoint>,
-    /// What a segment begins with, until all of that is there.
-    begun: Vec<(Arc<str>, Checkpoint)>,
-    /// What the frames say that are no whole batch yet.
-    waiting: Vec<Waiting>,
-    damaged: bool,
-}
-
-impl Checkpoints {
-    fn visit(&mut self, visit: &Visit<'_>) {
-        match visit {
-            Visit::Frame(head, payload) => match head.kind {
-                batch::CHECKPOINT => match batch::read_checkpoint(payload) {
-                    Some(begun) => self.begun.push(begun),
-                    None => self.damaged = true,
-                },
-                batch::EVENTS => match batch::glance(payload, head.count) {
-                    Some(part) => self.waiting.push((part.stream.to_owned(), part.delta, part.keys)),
-                    None => self.damaged = true,
-                },
-                _ => {}
-            },
-            Visit::Whole => {
-                self.all.extend(self.begun.drain(..));
-                self.apply();
-            }
-            Visit::Torn => {
-                self.begun.clear();
-                self.waiting.clear();
-            }
-        }
-    }
-
-    fn apply(&mut self) {
-        // The change comes with the last frame of a batch, and is about the events of all of them.
-        let Some((stream, Some(delta), _)) = self.waiting.last() else {
-            self.waiting.clear();
-            return;
-        };
-        let kept = self.all.entry(stream.as_str().into()).or_insert_with(|| Checkpoint::bare(delta));
-        kept.apply_named(delta, self.waiting.iter().flat_map(|(_, _, keys)| keys).copied());
-        self.waiting.clear();
-    }
-}
-
-pub(super) fn say(notices: Vec<Notice>) {
-    for notice in notices {
-        match notice {
-            Notice::TornTail { name, at, bytes } => {
-                tracing::info!(file = name, at, bytes, "what was being written when the router ended is passed over");
-            }
-            Notice::Unfinished(name) => tracing::debug!(file = name, "a file that was never used is removed"),
-        }
-    }
-}
-
-/// Opens the log of outcomes. Where it cannot be read, a new one is begun: without outcomes some events are delivered
-/// twice, without a journal none is delivered at all.
-fn open_outcomes(disk: &Arc<dyn Disk>) -> Result<Log, LogError> {
-    let options = Options { log: OUTCOMES, segment_bytes: OUTCOMES_BYTES, durability: Durability::Never };
-    let open = || Log::open(Arc::clone(disk), options, Position(0), &mut |_| {});
-    let (log, notices) = match open() {
-        Err(error @ LogError::Damaged { .. }) => {
-            tracing::warn!(%error, "what was delivered lately is not known any more: some events may come twice");
-            let failed = |error| LogError::Io { what: "clear", name: "the outcomes".to_owned(), error };
-            for name in disk.names().map_err(failed)? {
-                disk.remove(&name).map_err(failed)?;
-            }
-            disk.sync().map_err(failed)?;
-            open()?
-        }
-        other => other?,
-    };
-    say(notices);
-    Ok(log)
 }
 
 impl Engine {
@@ -141,30 +34,7 @@ impl Engine {
         processors: &[Arc<str>],
         lock: Arc<dyn std::any::Any + Send + Sync>,
     ) -> Result<Self, JournalError> {
-        let io = |error: io::Error| match error.kind() {
-            io::ErrorKind::InvalidData => JournalError::Damaged(error.to_string()),
-            _ => JournalError::Io { what: "read places".to_owned(), why: error.to_string() },
-        };
-        let found = Place::all(&disks.places).map_err(io)?;
-        let highest = |state: &CursorState| state.lanes.iter().map(|(_, at)| *at).fold(state.front, Position::max);
-        let floor = found.values().map(|(_, state)| highest(state)).max().unwrap_or_default();
-        let letters = Letters::open(&disks.letters, settings.max_bytes / LETTERS_PART);
-        let (letters, view) = letters.map_err(|error| writer::told(&error))?;
-        let floor = floor.max(letters.highest());
-        let outcomes = open_outcomes(&disks.outcomes).map_err(|error| writer::told(&error))?;
-        let options = Options {
-            log: EVENTS,
-            segment_bytes: settings.segment_bytes(),
-            durability: if settings.synced { Durability::Each } else { Durability::Later },
-        };
-        let mut checkpoints = Checkpoints::default();
-        let opened = Log::open(Arc::clone(&disks.events), options, floor, &mut |visit| checkpoints.visit(&visit));
-        let (log, notices) = opened.map_err(|error| writer::told(&error))?;
-        if checkpoints.damaged {
-            return Err(JournalError::Damaged("a frame of the newest segment holds what no router writes".to_owned()));
-        }
-        say(notices);
-
+        let Parts { log, checkpoints, outcomes, letters, view, places: found } = Parts::open(&disks, &settings)?;
         let events = log.segments();
         let newest = events.newest().unwrap_or_default();
         let clock = Clock::new(
@@ -196,7 +66,7 @@ impl Engine {
             newest: watch::Sender::new(newest),
             space: Notify::new(),
             passed: Notify::new(),
-            checkpoints: Mutex::new(checkpoints.all),
+            checkpoints: Mutex::new(checkpoints),
             state: Mutex::new(State {
                 tail: Tail::new(newest),
                 flow: Flow::new(newest),

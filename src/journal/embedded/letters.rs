@@ -13,6 +13,7 @@ use super::disk::Disk;
 use super::engine::blocking;
 use super::keeper::Note;
 use super::log::{Durability, Frames, Log, LogError, Options, Reader, Segments};
+use super::parts::LETTERS;
 use super::state::micros;
 use super::{frame::Head, writer};
 use crate::attempt::{Position, Reason, Target};
@@ -20,9 +21,6 @@ use crate::event::Event;
 use crate::event::stored::{read_number, read_signed, read_text, write_number, write_signed, write_text};
 use crate::journal::letters::full;
 use crate::journal::{DeadLetter, DeadLetters, Entry, JournalError, LetterId, LettersPlace};
-
-/// What the log holds, as its headers say.
-const LETTERS: u16 = 3;
 
 /// Kinds of frames, of one record each.
 const LETTER: u8 = 1;
@@ -131,7 +129,7 @@ impl Letters {
             durability: Durability::Each,
         };
         let (log, notices) = Log::open(Arc::clone(disk), options, Position(0), &mut |_| {})?;
-        super::engine::say(notices);
+        super::parts::say(notices);
         let mut index = Index::default();
         let mut strange = None;
         let mut reader = Reader::new(Arc::clone(disk), log.segments());

@@ -14,6 +14,7 @@ mod log;
 #[cfg(test)]
 mod model;
 mod outcomes;
+mod parts;
 mod place;
 mod scan;
 mod state;
@@ -34,7 +35,8 @@ pub use state::Settings;
 use super::{Batch, Begin, Checkpoint, Cursor, DeadLetters, Journal, JournalError, JournalStats};
 use crate::attempt::{BatchLimits, Position};
 use disk::Folder;
-use engine::{Disks, Engine, blocking};
+use engine::{Engine, blocking};
+use parts::Disks;
 
 /// The file that is locked, so that one process alone writes.
 pub(super) const LOCK: &str = "lock";
