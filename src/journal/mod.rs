@@ -41,6 +41,16 @@ pub struct Batch {
     pub checkpoint: Option<CheckpointDelta>,
 }
 
+/// The streams and processors that are configured, by name. What a journal holds of others is dormant: it is kept, and
+/// pins nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// Streams.
+    pub streams: Vec<Arc<str>>,
+    /// Processors.
+    pub processors: Vec<Arc<str>>,
+}
+
 /// An event in the journal.
 #[derive(Clone, Debug)]
 pub struct Entry {

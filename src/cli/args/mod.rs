@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use tracing::Level;
 
 use super::demo::Demo;
+use super::journal::Journal;
 use super::letters::DeadLetters;
 pub use simulate::Simulate;
 
@@ -50,6 +51,8 @@ pub enum Command {
     Schema,
     /// Look at what could not be delivered.
     DeadLetters(DeadLetters),
+    /// Look after the journal.
+    Journal(Journal),
     /// Be a vCenter.
     Simulate(Box<Simulate>),
     /// Show how it works.
@@ -168,6 +171,7 @@ fn command() -> clap::Command {
         .subcommand(clap::Command::new("run").about("Route events; so it is without a command"))
         .subcommand(clap::Command::new("check").about("Check the configuration, and connect to all that it names"))
         .subcommand(DeadLetters::command())
+        .subcommand(Journal::command())
         .subcommand(decode)
         .subcommand(clap::Command::new("schema").about("Print the JSON Schema of the configuration"))
         .subcommand(simulate::command())
@@ -214,6 +218,7 @@ impl Args {
         let command = match matches.subcommand() {
             Some(("check", _)) => Command::Check,
             Some(("dead-letters", matches)) => Command::DeadLetters(DeadLetters::from_matches(matches)),
+            Some(("journal", matches)) => Command::Journal(Journal::from_matches(matches)),
             Some(("schema", _)) => Command::Schema,
             Some(("simulate", matches)) => Command::Simulate(Box::new(simulate::from_matches(matches))),
             Some(("demo", matches)) => Command::Demo(Demo::from_matches(matches)),

@@ -23,8 +23,8 @@ use crate::journal::letters::full;
 use crate::journal::{DeadLetter, DeadLetters, Entry, JournalError, LetterId, LettersPlace};
 
 /// Kinds of frames, of one record each.
-const LETTER: u8 = 1;
-const GONE: u8 = 2;
+pub(super) const LETTER: u8 = 1;
+pub(super) const GONE: u8 = 2;
 
 /// A file is no larger.
 const SEGMENT_BYTES: u64 = 4 << 20;
@@ -73,7 +73,7 @@ fn write_id(out: &mut Vec<u8>, LetterId { position, processor, target }: &Letter
     write_text(out, target.as_str());
 }
 
-fn read_id(bytes: &mut &[u8]) -> Option<LetterId> {
+pub(super) fn read_id(bytes: &mut &[u8]) -> Option<LetterId> {
     let position = Position(read_number(bytes)?);
     let processor = read_text(bytes)?.into();
     Some(LetterId { position, processor, target: Target::new(read_text(bytes)?) })
@@ -91,7 +91,7 @@ fn write(frames: &mut Frames, letter: &DeadLetter) {
     });
 }
 
-fn read(payload: &[u8]) -> Option<DeadLetter> {
+pub(super) fn read(payload: &[u8]) -> Option<DeadLetter> {
     let mut bytes = payload;
     let LetterId { position, processor, target } = read_id(&mut bytes)?;
     let attempts = u32::try_from(read_number(&mut bytes)?).ok()?;
@@ -161,6 +161,44 @@ impl Letters {
     /// The highest place of an event that there is a letter of.
     pub(super) fn highest(&self) -> Position {
         lock(&self.index).places.last_key_value().map_or(Position(0), |(id, _)| id.position)
+    }
+
+    /// Lets a processor's letters be those of another one, or lets them go. Says how many there were.
+    ///
+    /// # Errors
+    /// Some cannot be read or written; the rest is as it was.
+    pub(super) fn give(&mut self, from: &str, to: Option<&Arc<str>>, time: i64) -> Result<usize, LogError> {
+        let mut of: Vec<(Position, LetterId)> = {
+            let index = lock(&self.index);
+            let of = index.places.iter().filter(|(id, _)| &*id.processor == from);
+            of.map(|(id, place)| (place.record, id.clone())).collect()
+        };
+        of.sort();
+        for (record, id) in &of {
+            let mut letter = None;
+            if to.is_some() {
+                self.reader.read(Position(record.0 - 1), &mut |head, payload| {
+                    letter = read(payload).filter(|_| head.first == *record);
+                    false
+                })?;
+            }
+            let renamed = letter.zip(to).map(|(letter, to)| DeadLetter { processor: Arc::clone(to), ..letter });
+            let mut place = None;
+            self.log.append(time, &mut |_| {}, &mut |frames| {
+                if let Some(letter) = &renamed {
+                    let (record, before) = (frames.next(), frames.bytes());
+                    write(frames, letter);
+                    place = Some(Place { record, bytes: (frames.bytes() - before) as u64 });
+                }
+                frames.push(GONE, 1, true, |out| write_id(out, id));
+            })?;
+            let mut index = lock(&self.index);
+            index.remove(id);
+            if let Some((letter, place)) = renamed.zip(place) {
+                index.insert(letter.id(), place);
+            }
+        }
+        Ok(of.len())
     }
 
     /// Does what is wished, together and at once.

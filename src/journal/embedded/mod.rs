@@ -6,8 +6,10 @@
 mod batch;
 mod cursor;
 mod disk;
+pub mod dormant;
 mod engine;
 mod frame;
+pub mod inspect;
 mod keeper;
 mod letters;
 mod log;
@@ -16,8 +18,10 @@ mod model;
 mod outcomes;
 mod parts;
 mod place;
+pub mod repair;
 mod scan;
 mod state;
+mod survey;
 mod tail;
 mod writer;
 
@@ -90,6 +94,19 @@ fn failed(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> JournalErro
     move |error| JournalError::Io { what, why: error.to_string() }
 }
 
+/// Whose the folder is now; none, if nobody writes there.
+fn owner(folder: &Path) -> Option<String> {
+    let mut file = fs::File::open(folder.join(LOCK)).ok()?;
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock)).then(|| owner_in(&mut file))
+}
+
+/// Who says in the file that it is theirs.
+fn owner_in(file: &mut fs::File) -> String {
+    let mut owner = String::new();
+    drop(file.read_to_string(&mut owner));
+    owner.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |id| format!("process {id}"))
+}
+
 /// Takes the folder for this process alone.
 fn lock(folder: &Path) -> Result<fs::File, JournalError> {
     let path = folder.join(LOCK);
@@ -98,10 +115,7 @@ fn lock(folder: &Path) -> Result<fs::File, JournalError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            drop(file.read_to_string(&mut owner));
-            let owner =
-                owner.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |id| format!("process {id}"));
+            let owner = owner_in(&mut file);
             return Err(JournalError::InUse { folder: folder.display().to_string(), owner });
         }
         Err(TryLockError::Error(error)) => return Err(failed(format!("lock {}", path.display()))(error)),
@@ -131,17 +145,26 @@ fn signing_key(folder: &Path) -> std::io::Result<[u8; 32]> {
     Ok(key)
 }
 
-fn open(folder: &Path, settings: Settings, processors: &[Arc<str>]) -> Result<(Engine, [u8; 32]), JournalError> {
-    let made = |path: PathBuf| Folder::make(&path).map_err(failed(format!("make {}", path.display())));
-    made(folder.to_owned())?;
-    let lock = lock(folder)?;
-    let key = signing_key(folder).map_err(failed("read or make its key"))?;
-    let disks = Disks {
+/// A folder, made where it is not there.
+fn made(path: PathBuf) -> Result<Folder, JournalError> {
+    Folder::make(&path).map_err(failed(format!("make {}", path.display())))
+}
+
+/// The folders in that of a journal.
+fn disks(folder: &Path) -> Result<Disks, JournalError> {
+    Ok(Disks {
         events: Arc::new(made(folder.join("events"))?),
         outcomes: Arc::new(made(folder.join("outcomes"))?),
         places: Arc::new(made(folder.join("places"))?),
         letters: Arc::new(made(folder.join("letters"))?),
-    };
+    })
+}
+
+fn open(folder: &Path, settings: Settings, processors: &[Arc<str>]) -> Result<(Engine, [u8; 32]), JournalError> {
+    made(folder.to_owned())?;
+    let lock = lock(folder)?;
+    let key = signing_key(folder).map_err(failed("read or make its key"))?;
+    let disks = disks(folder)?;
     Ok((Engine::open(disks, settings, processors, Arc::new(lock))?, key))
 }
 

@@ -34,6 +34,20 @@ pub(super) struct Disks {
     pub(super) letters: Arc<dyn Disk>,
 }
 
+/// How the log of events is written.
+pub(super) fn options(settings: &Settings) -> Options {
+    Options {
+        log: EVENTS,
+        segment_bytes: settings.segment_bytes(),
+        durability: if settings.synced { Durability::Each } else { Durability::Later },
+    }
+}
+
+/// The highest position that a place names.
+pub(super) fn highest(state: &CursorState) -> Position {
+    state.lanes.iter().map(|(_, at)| *at).fold(state.front, Position::max)
+}
+
 /// All of it.
 pub(super) struct Parts {
     pub(super) log: Log,
@@ -55,17 +69,12 @@ impl Parts {
             _ => JournalError::Io { what: "read places".to_owned(), why: error.to_string() },
         };
         let places = Place::all(&disks.places).map_err(io)?;
-        let highest = |state: &CursorState| state.lanes.iter().map(|(_, at)| *at).fold(state.front, Position::max);
         let floor = places.values().map(|(_, state)| highest(state)).max().unwrap_or_default();
         let (letters, view) =
             Letters::open(&disks.letters, settings.max_bytes / LETTERS_PART).map_err(|error| told(&error))?;
         let floor = floor.max(letters.highest());
         let outcomes = open_outcomes(&disks.outcomes).map_err(|error| told(&error))?;
-        let options = Options {
-            log: EVENTS,
-            segment_bytes: settings.segment_bytes(),
-            durability: if settings.synced { Durability::Each } else { Durability::Later },
-        };
+        let options = options(settings);
         let mut checkpoints = Checkpoints::default();
         let opened = Log::open(Arc::clone(&disks.events), options, floor, &mut |visit| checkpoints.visit(&visit));
         let (log, notices) = opened.map_err(|error| told(&error))?;

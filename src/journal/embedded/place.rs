@@ -83,37 +83,62 @@ fn decode(bytes: &[u8]) -> Option<(u64, Arc<str>, CursorState)> {
     Some((number, name, CursorState { front, lanes }))
 }
 
+/// What is in the files of places.
+pub(super) struct Found {
+    /// Each processor's: how often it was written, in which of the files, and what.
+    pub(super) places: BTreeMap<Arc<str>, (u64, usize, CursorState)>,
+    /// Pairs of files of which none can be read, by what their names have in common.
+    pub(super) broken: Vec<String>,
+}
+
+/// Reads the files of all processors. Where one is not whole, the other counts: it is older, or this was the first to
+/// be written and nobody was told.
+///
+/// # Errors
+/// The folder or a file cannot be read.
+pub(super) fn find(disk: &Arc<dyn Disk>) -> io::Result<Found> {
+    let mut places: BTreeMap<Arc<str>, (u64, usize, CursorState)> = BTreeMap::new();
+    let mut unreadable = Vec::new();
+    for file in disk.names()?.iter().filter(|name| name.ends_with(".cursor")) {
+        let content = disk.open(file)?;
+        let mut bytes = vec![0; usize::try_from(content.len()?.min(MOST)).unwrap_or(0)];
+        let read = content.read_at(&mut bytes, 0)?;
+        let Some((number, name, state)) = decode(&bytes[..read]) else {
+            unreadable.push(file.clone());
+            continue;
+        };
+        let turn = usize::from(*file == file_name(&name, 1));
+        if places.get(&name).is_none_or(|(other, ..)| *other < number) {
+            places.insert(name, (number, turn, state));
+        }
+    }
+    let both = |name: &&str| unreadable.iter().any(|other| *other == format!("{name}.b.cursor"));
+    let broken = unreadable.iter().filter_map(|file| file.strip_suffix(".a.cursor")).filter(both);
+    Ok(Found { broken: broken.map(str::to_owned).collect(), places })
+}
+
+/// What the names of a processor's files have in common.
+pub(super) fn stem(processor: &str) -> String {
+    let name = file_name(processor, 0);
+    name.strip_suffix(".a.cursor").unwrap_or(&name).to_owned()
+}
+
+/// The two files with such names.
+pub(super) fn files(stem: &str) -> [String; 2] {
+    [format!("{stem}.a.cursor"), format!("{stem}.b.cursor")]
+}
+
 impl Place {
     /// The places of all processors that there are.
     ///
     /// # Errors
-    /// The folder or a file cannot be read, or not be made durable; or both files of a processor are damaged. Where
-    /// one is not whole, the other counts: it is older, or this was the first to be written and nobody was told.
+    /// The folder or a file cannot be read, or not be made durable; or both files of a processor are damaged.
     pub(super) fn all(disk: &Arc<dyn Disk>) -> io::Result<BTreeMap<Arc<str>, (Self, CursorState)>> {
-        let mut found: BTreeMap<Arc<str>, (u64, usize, CursorState)> = BTreeMap::new();
-        let mut unreadable = Vec::new();
-        for file in disk.names()?.iter().filter(|name| name.ends_with(".cursor")) {
-            let content = disk.open(file)?;
-            let mut bytes = vec![0; usize::try_from(content.len()?.min(MOST)).unwrap_or(0)];
-            let read = content.read_at(&mut bytes, 0)?;
-            let Some((number, name, state)) = decode(&bytes[..read]) else {
-                unreadable.push(file.clone());
-                continue;
-            };
-            let turn = usize::from(*file == file_name(&name, 1));
-            if found.get(&name).is_none_or(|(other, ..)| *other < number) {
-                found.insert(name, (number, turn, state));
-            }
-        }
-        for file in &unreadable {
-            let other = match file.strip_suffix(".a.cursor") {
-                Some(name) => format!("{name}.b.cursor"),
-                None => continue,
-            };
-            if unreadable.contains(&other) {
-                let why = format!("{file} and {other} are damaged: where a processor was is not known");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-            }
+        let Found { places: found, broken } = find(disk)?;
+        if let Some(stem) = broken.first() {
+            let [one, other] = files(stem);
+            let why = format!("places/{one} and {other} are damaged: where a processor was is not known");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         let mut places = BTreeMap::new();
         for (name, (number, turn, state)) in found {

@@ -38,6 +38,7 @@ use self::tail::{End, SET_BACK, Tail, Trouble, append};
 use self::wire::{CallError, Wire};
 use super::{EventStream, StreamError};
 use crate::backoff::Backoff;
+use crate::event::Event;
 use crate::http::Client;
 use crate::journal::{Appender, JournalError};
 use crate::report::Report;
@@ -275,6 +276,13 @@ impl VCenter {
             tracing::debug!(stream = %self.config.name, "vCenter does not answer: the session is left to its timeout");
         }
     }
+}
+
+/// The event that tells of events of a vCenter that are missing, from and to microseconds since 1970 by its clock.
+#[must_use]
+pub fn gap(config: &Config, instance: Uuid, from: i64, to: i64, reason: &str) -> Event {
+    // No vCenter is asked for its version now.
+    PageReader::new(Arc::clone(&config.name), &config.source, Shape::V6_7, instance, "").gap(from, to, reason)
 }
 
 #[async_trait]
