@@ -158,7 +158,7 @@ pub enum JournalError {
     #[error("the journal is closed")]
     Closed,
     /// What was durable is not what it was.
-    #[error("the journal is damaged: {0}")]
+    #[error("the journal is damaged: {0}; stop the router and run vmware-event-router journal repair")]
     Damaged(String),
     /// The storage failed. Nothing of the batch may be assumed durable.
     #[error("the journal could not {what}: {why}")]

@@ -52,12 +52,9 @@ pub enum RenameError {
 pub fn forget(folder: &Path, settings: &Settings, name: &str) -> Result<Moved, JournalError> {
     let _lock = take(folder)?;
     let disks = disks(folder)?;
-    let mut parts = Parts::open(&disks, settings)?;
+    let mut parts = Parts::open_whole(&disks, settings)?;
     let time = time(&parts);
-    let mut moved = Moved {
-        letters: parts.letters.give(name, None, time).map_err(|error| writer::told(&error))?,
-        ..Moved::default()
-    };
+    let mut moved = Moved { letters: give(&mut parts, name, None, time)?, ..Moved::default() };
     if parts.places.remove(name).is_some() {
         remove_place(&disks, name)?;
         moved.place = true;
@@ -77,7 +74,7 @@ pub fn forget(folder: &Path, settings: &Settings, name: &str) -> Result<Moved, J
 pub fn rename(folder: &Path, settings: &Settings, old: &str, new: &str) -> Result<Moved, RenameError> {
     let _lock = take(folder)?;
     let disks = disks(folder)?;
-    let mut parts = Parts::open(&disks, settings)?;
+    let mut parts = Parts::open_whole(&disks, settings)?;
     let place = parts.places.get(old).map(|(_, state)| state.clone());
     let begun = parts.places.get(new).map(|(_, state)| state.clone());
     // Where both are at the same place, it was interrupted.
@@ -102,7 +99,7 @@ pub fn rename(folder: &Path, settings: &Settings, old: &str, new: &str) -> Resul
         }
         moved.place = true;
     }
-    moved.letters = parts.letters.give(old, Some(&new), time).map_err(|error| writer::told(&error))?;
+    moved.letters = give(&mut parts, old, Some(&new), time)?;
     if moved.place {
         remove_place(&disks, old)?;
     }
@@ -112,6 +109,13 @@ pub fn rename(folder: &Path, settings: &Settings, old: &str, new: &str) -> Resul
         moved.checkpoint = true;
     }
     Ok(moved)
+}
+
+fn give(parts: &mut Parts, from: &str, to: Option<&Arc<str>>, time: i64) -> Result<usize, JournalError> {
+    match &mut parts.letters {
+        Ok(letters) => letters.give(from, to, time).map_err(|error| writer::told(&error)),
+        Err(error) => Err(error.clone()),
+    }
 }
 
 fn time(parts: &Parts) -> i64 {

@@ -10,8 +10,9 @@ use super::cursor::{EmbeddedCursor, settled};
 use super::keeper::{Keeper, Note};
 use super::letters::EmbeddedLetters;
 use super::log::Reader;
-use super::parts::{Disks, Parts};
-use super::state::{Clock, Held, PATIENCE, Settings, Shared, State, micros};
+use super::parts::{Disks, Parts, place_lost};
+use super::place;
+use super::state::{Clock, Harm, Held, PATIENCE, Settings, Shared, State, micros};
 use super::tail::{Flow, Tail};
 use super::writer::{self, Order, Writer};
 use crate::attempt::Position;
@@ -23,6 +24,8 @@ pub(super) struct Engine {
     disks: Disks,
     orders: Sender<Order>,
     notes: Sender<Note>,
+    /// Processors of whom it is not known where they were.
+    lost: Vec<Arc<str>>,
 }
 
 impl Engine {
@@ -34,7 +37,7 @@ impl Engine {
         processors: &[Arc<str>],
         lock: Arc<dyn std::any::Any + Send + Sync>,
     ) -> Result<Self, JournalError> {
-        let Parts { log, checkpoints, outcomes, letters, view, places: found } = Parts::open(&disks, &settings)?;
+        let Parts { log, checkpoints, outcomes, letters, view, places: found, lost } = Parts::open(&disks, &settings)?;
         let events = log.segments();
         let newest = events.newest().unwrap_or_default();
         let clock = Clock::new(
@@ -57,12 +60,23 @@ impl Engine {
             held.insert(Arc::clone(&name), Held::new(state, active));
             places.insert(name, place);
         }
+        let harm = Arc::new(Harm::default());
+        if let Err(error) = &letters {
+            harm.note(error);
+        }
+        let lost: Vec<_> = processors.iter().filter(|name| lost.contains(&place::stem(name))).cloned().collect();
+        let first = events.before_first().unwrap_or_default();
+        for name in &lost {
+            // Whatever it has not had yet is kept for it.
+            held.insert(Arc::clone(name), Held::new(CursorState { front: first, lanes: Vec::new() }, true));
+        }
         let shared = Arc::new(Shared {
             settings,
             events,
             outcomes: outcomes.segments(),
             letters: view.segments(),
             clock,
+            harm: Arc::clone(&harm),
             newest: watch::Sender::new(newest),
             space: Notify::new(),
             passed: Notify::new(),
@@ -102,8 +116,8 @@ impl Engine {
             keeper.run();
             drop(lock);
         })?;
-        let letters = Arc::new(view.told_by(notes.clone()));
-        Ok(Self { shared, letters, disks, orders, notes })
+        let letters = Arc::new(view.told_by(notes.clone(), harm));
+        Ok(Self { shared, letters, disks, orders, notes, lost })
     }
 
     pub(super) async fn append(&self, batch: &mut Batch) -> Result<Position, JournalError> {
@@ -161,6 +175,11 @@ impl Engine {
 
     pub(super) async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {
         let name: Arc<str> = processor.into();
+        if self.lost.contains(&name) {
+            let error = place_lost(&place::stem(&name));
+            self.shared.harm.note(&error);
+            return Err(error);
+        }
         let known = {
             let mut state = self.shared.lock();
             if state.closed {
@@ -207,7 +226,8 @@ impl Engine {
             Begin::Time(time) => {
                 let mut reader = Reader::new(Arc::clone(&self.disks.events), self.shared.events.clone());
                 let before =
-                    blocking(move || reader.before(micros(time)).map_err(|error| writer::told(&error))).await?;
+                    blocking(move || reader.before(micros(time)).map_err(|error| writer::told_of("events", error)))
+                        .await?;
                 before.max(first)
             }
         };

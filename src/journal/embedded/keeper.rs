@@ -43,7 +43,8 @@ pub(super) enum Note {
 
 pub(super) struct Keeper {
     pub(super) outcomes: Log,
-    pub(super) letters: Letters,
+    /// Why they cannot be used, if they are damaged.
+    pub(super) letters: Result<Letters, JournalError>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) places: BTreeMap<Arc<str>, Place>,
     pub(super) shared: Arc<Shared>,
@@ -93,7 +94,10 @@ impl Keeper {
             let wrote = !ended.is_empty();
             self.record(ended);
             if !wishes.is_empty() {
-                self.letters.grant(wishes, self.shared.clock.now());
+                match &mut self.letters {
+                    Ok(letters) => letters.grant(wishes, self.shared.clock.now()),
+                    Err(error) => wishes.into_iter().for_each(|wish| wish.refuse(error)),
+                }
             }
             for answer in flushes {
                 // Whoever asked may have gone.

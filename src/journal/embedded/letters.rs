@@ -14,7 +14,7 @@ use super::engine::blocking;
 use super::keeper::Note;
 use super::log::{Durability, Frames, Log, LogError, Options, Reader, Segments};
 use super::parts::LETTERS;
-use super::state::micros;
+use super::state::{Harm, micros};
 use super::{frame::Head, writer};
 use crate::attempt::{Position, Reason, Target};
 use crate::event::Event;
@@ -120,6 +120,17 @@ pub(super) enum Wish {
     Discard(Vec<LetterId>, oneshot::Sender<Result<usize, JournalError>>),
 }
 
+impl Wish {
+    /// It cannot be granted.
+    pub(super) fn refuse(self, error: &JournalError) {
+        // Whoever asked may have gone.
+        match self {
+            Self::Keep(_, answer) => drop(answer.send(Err(error.clone()))),
+            Self::Discard(_, answer) => drop(answer.send(Err(error.clone()))),
+        }
+    }
+}
+
 impl Letters {
     /// Opens the log, and finds the letters that count.
     pub(super) fn open(disk: &Arc<dyn Disk>, max_bytes: u64) -> Result<(Self, EmbeddedLetters), LogError> {
@@ -154,6 +165,8 @@ impl Letters {
             disk: Arc::clone(disk),
             segments: log.segments(),
             notes: None,
+            damaged: None,
+            harm: None,
         };
         Ok((Self { log, index, reader, max_bytes }, view))
     }
@@ -323,11 +336,28 @@ pub(super) struct EmbeddedLetters {
     disk: Arc<dyn Disk>,
     segments: Segments,
     notes: Option<Sender<Note>>,
+    /// Why they cannot be used.
+    damaged: Option<JournalError>,
+    /// Where damage is noted.
+    harm: Option<Arc<Harm>>,
 }
 
 impl EmbeddedLetters {
-    pub(super) fn told_by(mut self, notes: Sender<Note>) -> Self {
+    /// Letters that cannot be used: nobody knows which there are.
+    pub(super) fn damaged(disk: &Arc<dyn Disk>, error: JournalError) -> Self {
+        Self {
+            index: Shared::default(),
+            disk: Arc::clone(disk),
+            segments: Segments::default(),
+            notes: None,
+            damaged: Some(error),
+            harm: None,
+        }
+    }
+
+    pub(super) fn told_by(mut self, notes: Sender<Note>, harm: Arc<Harm>) -> Self {
         self.notes = Some(notes);
+        self.harm = Some(harm);
         self
     }
 
@@ -345,8 +375,18 @@ impl EmbeddedLetters {
         answered.await.unwrap_or(Err(JournalError::Closed))
     }
 
-    fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.disk), self.segments.clone())
+    fn reader(&self) -> Result<Reader, JournalError> {
+        match &self.damaged {
+            Some(error) => Err(error.clone()),
+            None => Ok(Reader::new(Arc::clone(&self.disk), self.segments.clone())),
+        }
+    }
+
+    fn noted<T>(&self, read: Result<T, JournalError>) -> Result<T, JournalError> {
+        if let (Err(error), Some(harm)) = (&read, &self.harm) {
+            harm.note(error);
+        }
+        read
     }
 }
 
@@ -361,8 +401,8 @@ impl DeadLetters for EmbeddedLetters {
     }
 
     async fn read(&self, after: LettersPlace) -> Result<(Vec<DeadLetter>, LettersPlace), JournalError> {
-        let (mut reader, index) = (self.reader(), Arc::clone(&self.index));
-        blocking(move || {
+        let (mut reader, index) = (self.reader()?, Arc::clone(&self.index));
+        let read = blocking(move || {
             let mut letters = Vec::new();
             let mut last = after;
             let found = reader.read(Position(after.0), &mut |head, payload| {
@@ -373,10 +413,10 @@ impl DeadLetters for EmbeddedLetters {
                 }
                 letters.len() < PAGE
             });
-            found.map_err(|error| writer::told(&error))?;
+            found.map_err(|error| writer::told_of("letters", error))?;
             Ok((letters, last))
-        })
-        .await
+        });
+        self.noted(read.await)
     }
 
     fn ids(&self) -> Vec<LetterId> {
@@ -384,19 +424,22 @@ impl DeadLetters for EmbeddedLetters {
     }
 
     async fn get(&self, letter: &LetterId) -> Result<Option<DeadLetter>, JournalError> {
+        if let Some(error) = &self.damaged {
+            return Err(error.clone());
+        }
         let place = lock(&self.index).places.get(letter).copied();
         let Some(Place { record, .. }) = place else { return Ok(None) };
-        let mut reader = self.reader();
-        blocking(move || {
+        let mut reader = self.reader()?;
+        let read = blocking(move || {
             let mut letter = None;
             let found = reader.read(Position(record.0 - 1), &mut |head, payload| {
                 letter = read(payload).filter(|_| head.first == record);
                 false
             });
-            found.map_err(|error| writer::told(&error))?;
+            found.map_err(|error| writer::told_of("letters", error))?;
             Ok(letter)
-        })
-        .await
+        });
+        self.noted(read.await)
     }
 
     fn held(&self) -> (u64, u64) {

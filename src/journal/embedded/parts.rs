@@ -8,9 +8,9 @@ use super::batch;
 use super::disk::Disk;
 use super::letters::{EmbeddedLetters, Letters};
 use super::log::{Durability, Log, LogError, Notice, Options, Visit};
-use super::place::Place;
+use super::place::{self, Place};
 use super::state::Settings;
-use super::writer::told;
+use super::writer::told_of;
 use crate::attempt::Position;
 use crate::journal::{Checkpoint, CheckpointDelta, CursorState, JournalError};
 
@@ -53,37 +53,62 @@ pub(super) struct Parts {
     pub(super) log: Log,
     pub(super) checkpoints: BTreeMap<Arc<str>, Checkpoint>,
     pub(super) outcomes: Log,
-    pub(super) letters: Letters,
+    /// Why they cannot be used, if they are damaged.
+    pub(super) letters: Result<Letters, JournalError>,
     pub(super) view: EmbeddedLetters,
     pub(super) places: BTreeMap<Arc<str>, (Place, CursorState)>,
+    /// Of processors whose place is not known: what the names of their files have in common.
+    pub(super) lost: Vec<String>,
 }
 
 impl Parts {
-    /// Opens what is there.
+    /// Opens what is there. Where dead letters or the place of a processor are damaged, the rest can be used.
     ///
     /// # Errors
-    /// Something cannot be read or written, or is damaged.
+    /// Something cannot be read or written, or the log of events is damaged.
     pub(super) fn open(disks: &Disks, settings: &Settings) -> Result<Self, JournalError> {
-        let io = |error: io::Error| match error.kind() {
-            io::ErrorKind::InvalidData => JournalError::Damaged(error.to_string()),
-            _ => JournalError::Io { what: "read places".to_owned(), why: error.to_string() },
-        };
-        let places = Place::all(&disks.places).map_err(io)?;
+        let io = |error: io::Error| JournalError::Io { what: "read places".to_owned(), why: error.to_string() };
+        let (places, lost) = Place::all(&disks.places).map_err(io)?;
         let floor = places.values().map(|(_, state)| highest(state)).max().unwrap_or_default();
-        let (letters, view) =
-            Letters::open(&disks.letters, settings.max_bytes / LETTERS_PART).map_err(|error| told(&error))?;
-        let floor = floor.max(letters.highest());
-        let outcomes = open_outcomes(&disks.outcomes).map_err(|error| told(&error))?;
+        let (letters, view) = match Letters::open(&disks.letters, settings.max_bytes / LETTERS_PART) {
+            Ok((letters, view)) => (Ok(letters), view),
+            Err(error @ LogError::Damaged { .. }) => {
+                let error = told_of("letters", error);
+                (Err(error.clone()), EmbeddedLetters::damaged(&disks.letters, error))
+            }
+            Err(error) => return Err(told_of("letters", error)),
+        };
+        let floor = letters.as_ref().map_or(floor, |letters| floor.max(letters.highest()));
+        let outcomes = open_outcomes(&disks.outcomes).map_err(|error| told_of("outcomes", error))?;
         let options = options(settings);
         let mut checkpoints = Checkpoints::default();
         let opened = Log::open(Arc::clone(&disks.events), options, floor, &mut |visit| checkpoints.visit(&visit));
-        let (log, notices) = opened.map_err(|error| told(&error))?;
+        let (log, notices) = opened.map_err(|error| told_of("events", error))?;
         if checkpoints.damaged {
             return Err(JournalError::Damaged("a frame of the newest segment holds what no router writes".to_owned()));
         }
         say(notices);
-        Ok(Self { log, checkpoints: checkpoints.all, outcomes, letters, view, places })
+        Ok(Self { log, checkpoints: checkpoints.all, outcomes, letters, view, places, lost })
     }
+
+    /// The same, for who needs all of it.
+    ///
+    /// # Errors
+    /// Something cannot be read or written, or is damaged.
+    pub(super) fn open_whole(disks: &Disks, settings: &Settings) -> Result<Self, JournalError> {
+        let parts = Self::open(disks, settings)?;
+        match (&parts.letters, parts.lost.first()) {
+            (Err(error), _) => Err(error.clone()),
+            (Ok(_), Some(stem)) => Err(place_lost(stem)),
+            (Ok(_), None) => Ok(parts),
+        }
+    }
+}
+
+/// Where a processor was is not known.
+pub(super) fn place_lost(stem: &str) -> JournalError {
+    let [one, other] = place::files(stem);
+    JournalError::Damaged(format!("places/{one} and {other} are damaged: where a processor was is not known"))
 }
 
 /// A frame's stream, change, and keys and CreatedTimes.

@@ -83,6 +83,9 @@ fn decode(bytes: &[u8]) -> Option<(u64, Arc<str>, CursorState)> {
     Some((number, name, CursorState { front, lanes }))
 }
 
+/// Each processor's place.
+pub(super) type Places = BTreeMap<Arc<str>, (Place, CursorState)>;
+
 /// What is in the files of places.
 pub(super) struct Found {
     /// Each processor's: how often it was written, in which of the files, and what.
@@ -129,17 +132,12 @@ pub(super) fn files(stem: &str) -> [String; 2] {
 }
 
 impl Place {
-    /// The places of all processors that there are.
+    /// The places of all processors that there are, and the files of those of whom it is not known.
     ///
     /// # Errors
-    /// The folder or a file cannot be read, or not be made durable; or both files of a processor are damaged.
-    pub(super) fn all(disk: &Arc<dyn Disk>) -> io::Result<BTreeMap<Arc<str>, (Self, CursorState)>> {
+    /// The folder or a file cannot be read, or not be made durable.
+    pub(super) fn all(disk: &Arc<dyn Disk>) -> io::Result<(Places, Vec<String>)> {
         let Found { places: found, broken } = find(disk)?;
-        if let Some(stem) = broken.first() {
-            let [one, other] = files(stem);
-            let why = format!("places/{one} and {other} are damaged: where a processor was is not known");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
         let mut places = BTreeMap::new();
         for (name, (number, turn, state)) in found {
             let mut place = Self::new(Arc::clone(disk), Arc::clone(&name));
@@ -152,7 +150,7 @@ impl Place {
             place.turn = 1 - turn;
             places.insert(name, (place, state));
         }
-        Ok(places)
+        Ok((places, broken))
     }
 
     /// A place that is not on the disk yet.
@@ -256,12 +254,11 @@ mod tests {
             place.sync().unwrap();
         }
         disk.flip(&file_name("p", 1), 300);
-        assert_eq!(Place::all(&shared).unwrap()["p"].1, state(5), "the older one counts");
+        assert_eq!(Place::all(&shared).unwrap().0["p"].1, state(5), "the older one counts");
         disk.flip(&file_name("p", 0), 300);
         disk.flip(&file_name("p", 1), 200);
-        let error = Place::all(&shared).map(|places| places.len()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(error.to_string().contains("are damaged"), "{error}");
+        let (places, lost) = Place::all(&shared).unwrap();
+        assert!(places.is_empty() && lost == [stem("p")], "{lost:?}");
     }
 
     proptest! {
@@ -302,7 +299,7 @@ mod tests {
                 };
                 disk = after;
                 let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-                let found = Place::all(&shared).unwrap().remove("p/1");
+                let found = Place::all(&shared).unwrap().0.remove("p/1");
                 let (now, seen) = found.unwrap_or_else(|| (Place::new(shared, "p/1".into()), CursorState::default()));
                 prop_assert!((durable..=most).contains(&seen.front.0), "{} of {durable} to {most}", seen.front);
                 prop_assert!(seen.front.0 == 0 || seen == state(seen.front.0));

@@ -250,6 +250,15 @@ fn checkpoints(shared: &Shared, frames: &mut Frames) {
     }
 }
 
+/// For those who asked, of a log in that folder.
+pub(super) fn told_of(folder: &str, error: LogError) -> JournalError {
+    told(&match error {
+        LogError::Damaged { name, at, why } => LogError::Damaged { name: format!("{folder}/{name}"), at, why },
+        LogError::Foreign { name, error } => LogError::Foreign { name: format!("{folder}/{name}"), error },
+        other => other,
+    })
+}
+
 /// For those who asked.
 pub(super) fn told(error: &LogError) -> JournalError {
     match error {
