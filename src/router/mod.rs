@@ -69,8 +69,8 @@ impl Router {
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
         let telemetry = Arc::new(Telemetry::new());
-        let names = config.processors.iter().map(|config| Arc::clone(config.name())).collect();
-        let journal = journal::build(config.journal, names);
+        let configured = config.configured();
+        let journal = journal::build(config.journal, configured);
         let streams = config.streams.into_iter().map(|config| {
             let status = telemetry.stream(config.name(), config.provider(), config.address());
             (stream::build(config), status)

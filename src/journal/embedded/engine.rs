@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, oneshot, watch};
+use uuid::Uuid;
 
 use super::cursor::{EmbeddedCursor, settled};
 use super::keeper::{Keeper, Note};
@@ -54,7 +55,8 @@ impl Engine {
             if !active {
                 tracing::info!(
                     processor = &*name,
-                    "the journal knows a processor that is not configured: nothing is kept for it"
+                    "the journal knows a processor that is not configured: nothing is kept for it; journal rename and \
+                     journal forget act on it"
                 );
             }
             held.insert(Arc::clone(&name), Held::new(state, active));
@@ -214,6 +216,36 @@ impl Engine {
         let readers =
             std::array::from_fn(|_| Some(Reader::new(Arc::clone(&self.disks.events), self.shared.events.clone())));
         Ok(Arc::new(EmbeddedCursor::new(name, Arc::clone(&self.shared), self.notes.clone(), readers, settled)))
+    }
+
+    /// Says which streams it knows that are not configured.
+    pub(super) fn say_dormant(&self, streams: &[Arc<str>]) {
+        for name in self.shared.checkpoints().keys().filter(|name| !streams.contains(name)) {
+            tracing::info!(
+                stream = &**name,
+                "the journal knows a stream that is not configured: journal rename and journal forget act on it"
+            );
+        }
+    }
+
+    /// Gives a stream the checkpoint of the one that read the same vCenter last, and is none of `configured`.
+    pub(super) async fn adopt(
+        &self,
+        stream: &str,
+        instance: Uuid,
+        configured: &[Arc<str>],
+    ) -> Result<Option<Arc<str>>, JournalError> {
+        let orphan = {
+            let checkpoints = self.shared.checkpoints();
+            let orphans = checkpoints.iter().filter(|(name, of)| of.instance == instance && !configured.contains(name));
+            let newest = orphans.max_by_key(|(_, of)| of.newest).map(|(name, _)| Arc::clone(name));
+            newest.filter(|_| !checkpoints.contains_key(stream))
+        };
+        let Some(orphan) = orphan else { return Ok(None) };
+        let (answer, answered) = oneshot::channel();
+        let order = Order::Adopt { from: Arc::clone(&orphan), to: stream.into(), answer };
+        self.orders.send(order).map_err(|_| JournalError::Closed)?;
+        answered.await.unwrap_or(Err(JournalError::Closed)).map(|adopted| adopted.then_some(orphan))
     }
 
     /// Gives a new processor its place.

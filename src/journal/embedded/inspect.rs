@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::disk::{Disk, Looked};
-use super::frame::Head;
-use super::log::{BEGIN, LogError};
+use super::frame::{HEADER, Head};
+use super::log::{BEGIN, LogError, segment_base, segment_name};
 use super::parts::{EVENTS, LETTERS, OUTCOMES};
 use super::place::{self, Found};
+use super::scan::{self, Next, Scan};
 pub use super::survey::{Damage, Torn};
 use super::survey::{GAP, Seen, Survey, survey};
 use super::{batch, letters, outcomes, owner, writer};
@@ -272,16 +273,49 @@ fn io(error: io::Error) -> JournalError {
     JournalError::Io { what: "read places".to_owned(), why: error.to_string() }
 }
 
-/// What of streams and processors is in the folder and not configured: their names.
+/// The names of streams and processors that have a place in the folder and are not configured. Reads no more than it
+/// must: [`verify`] knows those too who have dead letters alone.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn dormant(folder: &Path, configured: &Configured) -> Result<Configured, JournalError> {
-    let Verified { streams, processors, .. } = verify(folder, configured)?;
+    let places: Arc<dyn Disk> = Arc::new(Looked(folder.join("places")));
+    let Found { places, .. } = place::find(&places).map_err(io)?;
+    let of = |names: Vec<Arc<str>>, configured: &[Arc<str>]| {
+        names.into_iter().filter(|name| !configured.contains(name)).collect()
+    };
     Ok(Configured {
-        streams: streams.into_iter().filter(|known| known.dormant).map(|known| known.name.into()).collect(),
-        processors: processors.into_iter().filter(|known| known.dormant).map(|known| known.name.into()).collect(),
+        streams: of(newest_streams(&*folder_of(folder, Which::Events)).map_err(io)?, &configured.streams),
+        processors: of(places.into_keys().collect(), &configured.processors),
     })
+}
+
+/// The streams that the newest segment knows.
+fn newest_streams(disk: &dyn Disk) -> io::Result<Vec<Arc<str>>> {
+    let mut bases: Vec<_> = disk.names()?.iter().filter_map(|name| segment_base(name)).collect();
+    bases.sort_unstable();
+    while let Some(base) = bases.pop() {
+        let file = disk.open(&segment_name(base))?;
+        let Ok(header) = scan::header(&*file)? else { continue };
+        let mut scan = Scan::new(&*file, header.salt, HEADER as u64, file.len()?);
+        let mut names = BTreeSet::new();
+        let mut begun = false;
+        while let Next::Frame(_, head) = scan.next()? {
+            begun |= head.kind == BEGIN;
+            match head.kind {
+                batch::CHECKPOINT => names.extend(batch::read_checkpoint(scan.payload()).map(|(name, _)| name)),
+                batch::EVENTS => {
+                    let delta = batch::delta(scan.payload()).filter(|(_, delta)| delta.is_some());
+                    names.extend(delta.map(|(name, _)| Arc::from(name)));
+                }
+                _ => {}
+            }
+        }
+        if begun {
+            return Ok(names.into_iter().collect());
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// A moment in RFC 3339.

@@ -33,6 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use uuid::Uuid;
 
 pub use state::Settings;
 
@@ -56,6 +57,8 @@ pub struct EmbeddedJournal {
     folder: PathBuf,
     settings: Settings,
     processors: Vec<Arc<str>>,
+    /// None, if it was not told which there are.
+    streams: Option<Vec<Arc<str>>>,
     open: ArcSwapOption<(Engine, [u8; 32])>,
     /// Why it is not open.
     trouble: Mutex<String>,
@@ -66,7 +69,14 @@ impl EmbeddedJournal {
     #[must_use]
     pub fn new(folder: &Path, settings: Settings, processors: Vec<Arc<str>>) -> Self {
         let trouble = Mutex::new("it is not open yet".to_owned());
-        Self { folder: folder.to_owned(), settings, processors, open: ArcSwapOption::empty(), trouble }
+        Self { folder: folder.to_owned(), settings, processors, streams: None, open: ArcSwapOption::empty(), trouble }
+    }
+
+    /// And for the streams of those names, which take over what it holds of others.
+    #[must_use]
+    pub fn of_streams(mut self, streams: Vec<Arc<str>>) -> Self {
+        self.streams = Some(streams);
+        self
     }
 
     /// On simulated disks, and open.
@@ -81,7 +91,7 @@ impl EmbeddedJournal {
         let disks = Disks { events, outcomes, places, letters };
         let engine = Engine::open(disks, settings.clone(), &processors, Arc::new(()))?;
         let open = ArcSwapOption::from_pointee((engine, [7; 32]));
-        Ok(Self { folder: PathBuf::new(), settings, processors, open, trouble: Mutex::default() })
+        Ok(Self { folder: PathBuf::new(), settings, processors, streams: None, open, trouble: Mutex::default() })
     }
 
     fn engine(&self) -> Result<Arc<(Engine, [u8; 32])>, JournalError> {
@@ -177,6 +187,9 @@ impl Journal for EmbeddedJournal {
         let (folder, settings, processors) = (self.folder.clone(), self.settings.clone(), self.processors.clone());
         match blocking(move || open(&folder, settings, &processors)).await {
             Ok(opened) => {
+                if let Some(streams) = &self.streams {
+                    opened.0.say_dormant(streams);
+                }
                 self.open.store(Some(Arc::new(opened)));
                 Ok(())
             }
@@ -218,6 +231,13 @@ impl Journal for EmbeddedJournal {
         // A copy, so that making its table holds up nobody who appends.
         let kept = self.engine()?.0.shared.checkpoints().get(stream).cloned();
         Ok(kept.map(|kept| kept.opened()))
+    }
+
+    async fn adopt(&self, stream: &str, instance: Uuid) -> Result<Option<Arc<str>>, JournalError> {
+        match &self.streams {
+            Some(streams) => self.engine()?.0.adopt(stream, instance, streams).await,
+            None => Ok(None),
+        }
     }
 
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {

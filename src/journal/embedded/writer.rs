@@ -27,6 +27,8 @@ const TRIM: Duration = Duration::from_secs(30);
 pub(super) enum Order {
     /// To append a batch of so many bytes.
     Append { batch: Batch, bytes: u64, answer: oneshot::Sender<Result<Position, JournalError>> },
+    /// To let a stream have another one's checkpoint. Answers whether it was there.
+    Adopt { from: Arc<str>, to: Arc<str>, answer: oneshot::Sender<Result<bool, JournalError>> },
     /// To let go of what nobody waits for any more.
     Trim,
     /// To sync, and to end.
@@ -61,6 +63,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let mut group = Vec::new();
+            let mut adoptions = Vec::new();
             let mut trim = false;
             let mut close = None;
             let mut bytes = 0;
@@ -71,6 +74,7 @@ impl Writer {
                         bytes += size;
                         group.push(Appending { batch, bytes: size, last: Position(0), answer });
                     }
+                    Order::Adopt { from, to, answer } => adoptions.push((from, to, answer)),
                     Order::Trim => trim = true,
                     Order::Close(answer) => {
                         close = Some(answer);
@@ -84,6 +88,9 @@ impl Writer {
                 if !self.shared.settings.synced {
                     sync_at.get_or_insert_with(|| Instant::now() + SYNC);
                 }
+            }
+            for (from, to, answer) in adoptions {
+                drop(answer.send(self.adopt(&from, &to)));
             }
             let now = Instant::now();
             if sync_at.is_some_and(|at| at <= now) {
@@ -165,6 +172,24 @@ impl Writer {
         if shared.bytes() > shared.settings.max_bytes && shared.events.bytes() != files {
             self.trim(false);
         }
+    }
+
+    /// Lets a stream have another one's checkpoint: a new segment begins with that.
+    fn adopt(&mut self, from: &Arc<str>, to: &Arc<str>) -> Result<bool, JournalError> {
+        let Self { log, shared, .. } = self;
+        let moved = |from: &Arc<str>, to: &Arc<str>| {
+            let mut checkpoints = shared.checkpoints();
+            let checkpoint = if checkpoints.contains_key(to) { None } else { checkpoints.remove(from) };
+            checkpoint.map(|checkpoint| checkpoints.insert(Arc::clone(to), checkpoint)).is_some()
+        };
+        if !moved(from, to) {
+            return Ok(false);
+        }
+        let rolled = log.roll(shared.clock.now(), &mut |frames| checkpoints(shared, frames));
+        rolled.map(|()| true).map_err(|error| {
+            moved(to, from);
+            told(&error)
+        })
     }
 
     fn refuse(&self, group: Vec<Appending>, error: &LogError) {
