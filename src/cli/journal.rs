@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 use super::args::value;
 use super::{FAILED, OK, complain};
-use crate::attempt::Position;
 use crate::journal::Configured;
 use crate::journal::config::Config;
 use crate::journal::embedded::Settings;
@@ -128,7 +127,7 @@ impl Journal {
             }
             Self::Dump { log, from } => {
                 let mut printed = Ok(());
-                inspect::dump(&folder, *log, Position(*from), &mut |line| {
+                inspect::dump(&folder, *log, *from, &mut |line| {
                     printed = writeln!(out, "{line}");
                     printed.is_ok()
                 })

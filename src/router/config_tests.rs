@@ -405,7 +405,7 @@ fn every_kind_of_problem_is_told_with_its_place() {
         (stream_options(r#"{"insecrue": "true"}"#), "1:169: options.insecrue: is unknown; did you mean \"insecure\"?"),
         (
             stream_options(r#"{"async": "true"}"#),
-            "1:169: options.async: is unknown; the options of vmware_vcenter are insecure, root_cas, client_cert, client_key, thumbprint, begin, event_types, api_version",
+            "1:169: options.async: is unknown; the options of vmware_vcenter are insecure, root_cas, client_cert, client_key, thumbprint, begin, checkpoint_dir, event_types, api_version",
         ),
         (
             stream_options(r#"{"begin": "yesterday"}"#),

@@ -15,7 +15,7 @@ use super::parts::{Disks, Parts, place_lost};
 use super::place;
 use super::state::{Clock, Harm, Held, PATIENCE, Settings, Shared, State, micros};
 use super::tail::{Flow, Tail};
-use super::writer::{self, Order, Writer};
+use super::writer::{self, Ended, Order, Writer};
 use crate::attempt::Position;
 use crate::journal::{Batch, Begin, Cursor, CursorState, DeadLetters as _, JournalError, JournalStats};
 
@@ -111,12 +111,14 @@ impl Engine {
         };
         let kept = Arc::clone(&lock);
         start("journal", move || {
-            writer.run();
+            let ended = writer.run();
             drop(kept);
+            tell(ended);
         })?;
         start("outcomes", move || {
-            keeper.run();
+            let ended = keeper.run();
             drop(lock);
+            tell(ended);
         })?;
         let letters = Arc::new(view.told_by(notes.clone(), harm));
         Ok(Self { shared, letters, disks, orders, notes, lost })
@@ -304,6 +306,14 @@ impl Engine {
         let keeper = keeper.await.unwrap_or(Ok(()));
         drop(self.orders.send(Order::Close(wrote)));
         writer.await.unwrap_or(Ok(())).and(keeper)
+    }
+}
+
+/// The folder is free for the next one when all threads have said that they ended.
+fn tell(ended: Option<Ended>) {
+    if let Some((answer, end)) = ended {
+        // Whoever asked may have gone.
+        drop(answer.send(end));
     }
 }
 

@@ -328,13 +328,8 @@ fn moment(micros: i64) -> String {
 ///
 /// # Errors
 /// It cannot be read, or is of a newer version.
-pub fn dump(
-    folder: &Path,
-    which: Which,
-    from: Position,
-    line: &mut dyn FnMut(&str) -> bool,
-) -> Result<(), JournalError> {
-    let disk = folder_of(folder, which);
+pub fn dump(folder: &Path, which: Which, from: u64, line: &mut dyn FnMut(&str) -> bool) -> Result<(), JournalError> {
+    let (disk, from) = (folder_of(folder, which), Position(from));
     let found = survey(&disk, which.name(), which.number(), which.is_sound(), &mut |seen| match seen {
         Seen::Frame(head, payload) if head.count > 0 && head.last() >= from => {
             records(which, head, payload).into_iter().all(|(position, text)| position < from || line(&text))

@@ -13,7 +13,7 @@ use super::log::Log;
 use super::outcomes;
 use super::place::Place;
 use super::state::{Held, Shared};
-use super::writer::{self, Order};
+use super::writer::{self, Ended, Order};
 use crate::journal::{CursorState, JournalError, Settlement};
 
 /// How long a place may be other than what is durable.
@@ -58,7 +58,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self) -> Option<Ended> {
         let mut sync_at: Option<Instant> = None;
         loop {
             let first = match sync_at {
@@ -68,7 +68,7 @@ impl Keeper {
             let mut next = match first {
                 Ok(note) => Some(note),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => return None,
             };
             let mut ended: Vec<(Arc<str>, Vec<Settlement>)> = Vec::new();
             let mut wishes = Vec::new();
@@ -108,8 +108,7 @@ impl Keeper {
                 self.record(Vec::new());
                 let synced = self.sync();
                 let logged = self.outcomes.sync().map_err(|error| writer::told(&error));
-                drop(answer.send(synced.and(logged)));
-                break;
+                return Some((answer, synced.and(logged)));
             }
             if sync_at.is_some_and(|at| at <= Instant::now()) {
                 sync_at = self.sync().is_err().then(|| Instant::now() + SYNC);

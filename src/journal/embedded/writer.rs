@@ -50,8 +50,11 @@ struct Appending {
     answer: oneshot::Sender<Result<Position, JournalError>>,
 }
 
+/// Who waits for a thread to end, and what it came to. To be told when all that the thread held is let go.
+pub(super) type Ended = (oneshot::Sender<Result<(), JournalError>>, Result<(), JournalError>);
+
 impl Writer {
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self) -> Option<Ended> {
         self.keep_reserve();
         let mut sync_at = None;
         let mut trim_at = Instant::now() + TRIM;
@@ -60,7 +63,7 @@ impl Writer {
             let first = match self.orders.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(order) => Some(order),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => return None,
             };
             let mut group = Vec::new();
             let mut adoptions = Vec::new();
@@ -103,9 +106,7 @@ impl Writer {
                 self.keep_reserve();
             }
             if let Some(answer) = close {
-                // Whoever asked may have gone.
-                drop(answer.send(self.log.sync().map_err(|error| told(&error))));
-                break;
+                return Some((answer, self.log.sync().map_err(|error| told(&error))));
             }
         }
     }

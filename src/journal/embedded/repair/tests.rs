@@ -265,7 +265,20 @@ async fn other_parts_are_mended_too() {
     flip(&segments(folder.path(), "letters")[0], 3000, 1);
     let found = inspect::verify(folder.path(), &configured()).unwrap();
     assert!(!found.whole && found.places.len() == 1 && found.logs[2].damage.len() == 1, "{found:?}");
-    assert!(matches!(journal_of(folder.path()).open().await, Err(JournalError::Damaged(_))));
+    // What is damaged cannot be used, and the rest can.
+    let journal = journal_of(folder.path());
+    journal.open().await.unwrap();
+    assert!(matches!(journal.cursor("p", Begin::End).await, Err(JournalError::Damaged(_))));
+    let letters = journal.dead_letters().unwrap();
+    assert!(matches!(letters.keep(letter(40, "p")).await, Err(JournalError::Damaged(_))));
+    assert!(matches!(letters.read(crate::journal::LettersPlace(0)).await, Err(JournalError::Damaged(_))));
+    let trouble = journal.stats().trouble.unwrap();
+    assert!(trouble.contains("letters/") && trouble.contains("journal repair"), "{trouble}");
+    let other = journal.cursor("q", Begin::Oldest).await.unwrap();
+    assert_eq!(read_all(&*other).await.len(), 100);
+    assert_eq!(journal.stats().undelivered, 100, "what p has not had is kept");
+    journal.close().await.unwrap();
+    drop((other, letters, journal));
 
     let repaired = repair(folder.path(), &settings(), &configured(), &gap, false).unwrap();
     assert_eq!((repaired.anew, repaired.gaps), (vec!["p".to_owned()], Vec::new()));
