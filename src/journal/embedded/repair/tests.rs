@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt as _;
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::attempt::BatchLimits;
 use crate::attempt::{Reason, Target};
@@ -352,4 +354,39 @@ async fn what_is_dormant_can_be_let_go_or_given_away() {
     let names = inspect::dormant(folder.path(), &none).unwrap();
     assert_eq!((names.streams, names.processors), (vec!["vc".into()], Vec::new()));
     assert!(inspect::verify(folder.path(), &none).unwrap().whole);
+}
+
+#[tokio::test]
+async fn a_journal_that_is_written_to_is_not_taken_for_a_damaged_one() {
+    const BATCHES: i32 = 500;
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 20).await;
+    let journal = journal(folder.path());
+    journal.open().await.unwrap();
+    let written = CancellationToken::new();
+    let (path, done) = (folder.path().to_owned(), written.clone());
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut records = Vec::new();
+        loop {
+            // What is looked at after the last batch must hold it.
+            let last = done.is_cancelled();
+            let found = inspect::verify(&path, &configured()).unwrap();
+            assert!(found.whole && found.used_by.is_some(), "{:?}", found.logs);
+            records.push(found.logs[0].records);
+            if last {
+                return records;
+            }
+        }
+    });
+    for batch in 0..BATCHES {
+        let key = 20 + 3 * batch;
+        let events = (key..key + 3).map(|key| event("vc", key)).collect();
+        let checkpoint = Some(delta(1, key + 2));
+        journal.append(&mut Batch { stream: "vc".into(), events, checkpoint }).await.unwrap();
+    }
+    written.cancel();
+    let records = looking.await.unwrap();
+    assert!(records.is_sorted(), "{records:?}");
+    assert_eq!(records.last(), Some(&(40 + 3 * u64::from(BATCHES.unsigned_abs()))));
+    journal.close().await.unwrap();
 }
