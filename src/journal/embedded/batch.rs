@@ -199,7 +199,7 @@ mod tests {
         ];
         let mut checkpoint = Checkpoint::bare(&delta(None));
         checkpoint.apply(&delta(Some((3, 4))), &events(5000, 1));
-        let options = Options { log: 1, segment_bytes: 1 << 20, durability: Durability::Each };
+        let options = Options { log: 1, segment_bytes: 1 << 20, durability: Durability::Each, recycle: false };
         let (mut log, _) =
             Log::open(std::sync::Arc::new(Simulated::default()), options, Position(0), &mut |_| {}).unwrap();
         let mut lengths = Vec::new();

@@ -22,7 +22,11 @@ pub(super) trait Disk: Send + Sync + 'static {
     /// Removes a file. It may be back after a crash, until the folder is synced.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Makes durable what was created and removed.
+    /// Gives a file another name, and lets go of one that has it. Until the folder is synced it may have the old one
+    /// after a crash.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Makes durable what was created, renamed and removed.
     fn sync(&self) -> io::Result<()>;
 
     /// Keeps so many bytes from being used by anybody, until they are released. Nothing, where they are kept already.
@@ -88,6 +92,10 @@ impl Disk for Folder {
         fs::remove_file(self.0.join(name))
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
+    }
+
     fn sync(&self) -> io::Result<()> {
         fs::File::open(&self.0)?.sync_all()
     }
@@ -133,6 +141,10 @@ impl Disk for Looked {
     }
 
     fn remove(&self, _name: &str) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 

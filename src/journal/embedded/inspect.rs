@@ -25,7 +25,7 @@ use crate::event::Event;
 use crate::journal::{Configured, CursorState, End, JournalError, Settlement};
 
 /// While the router writes, what is looked at may change under the eyes: so often it is looked at again.
-const TRIES: u32 = 3;
+const TRIES: u32 = 5;
 
 /// Which log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -138,6 +138,7 @@ impl Letters {
             log: LETTERS,
             segment_bytes: SEGMENT_BYTES.min(max_bytes / 4).max(1024),
             durability: Durability::Each,
+            recycle: false,
         };
         let (log, notices) = Log::open(Arc::clone(disk), options, Position(0), &mut |_| {})?;
         super::parts::say(notices);

@@ -22,8 +22,14 @@ use segment::{Extent, Segment, name};
 /// The kind of the frame that ends what a segment begins with. It has no payload.
 pub(super) const BEGIN: u8 = 0;
 
+/// The file that was a segment and will be one.
+const SPARE: &str = "spare";
+
 /// A reader finds its way from the nearest of these marks on.
 const MARK: u64 = 64 * 1024;
+
+/// A larger buffer is not kept from write to write. A page of a thousand events takes less.
+const MOST_KEPT: usize = 2 << 20;
 
 /// Why a log could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +78,6 @@ pub(super) enum Notice {
         name: String,
         /// From here on.
         at: u64,
-        /// So many bytes.
-        bytes: u64,
     },
     /// A segment that was being made when the router ended is removed.
     Unfinished(String),
@@ -87,6 +91,9 @@ pub(super) struct Options {
     /// A new segment is begun behind so many bytes; less than 2 GiB.
     pub(super) segment_bytes: u64,
     pub(super) durability: Durability,
+    /// Whether a segment that is let go is written over as the next one. To sync what lies where something was before
+    /// takes half as long: no room has to be found, and no length to be written down.
+    pub(super) recycle: bool,
 }
 
 /// When what is appended is synced.
@@ -121,6 +128,12 @@ impl Frames {
     /// Bytes so far.
     pub(super) fn bytes(&self) -> usize {
         self.out.len()
+    }
+
+    /// So many bytes will come, or a few more.
+    pub(super) fn expect(&mut self, bytes: u64) {
+        // At once: to grow by doubling would copy, and take more than is needed.
+        self.out.reserve_exact(usize::try_from(bytes).unwrap_or(0));
     }
 
     /// Adds a frame of so many records; a batch is whole with its `last` one.
@@ -233,7 +246,7 @@ impl Log {
         drop(extent);
         self.next = next;
         self.buffer = out;
-        if self.buffer.capacity() > 1 << 20 {
+        if self.buffer.capacity() > MOST_KEPT {
             self.buffer = Vec::new();
         }
         Ok(())
@@ -295,7 +308,7 @@ impl Log {
         snapshot(&mut frames);
         frames.push(BEGIN, 0, true, |_| {});
         let end = frames.out.len() as u64;
-        let file = self.disk.create(&name).map_err(failed("create", &name))?;
+        let file = self.make(&name)?;
         // Whoever opens the log must not find frames behind a header that is not durable.
         let (head, rest) = frames.out.split_at(HEADER);
         let made = file.write_at(head, 0).and_then(|()| file.sync());
@@ -322,6 +335,37 @@ impl Log {
         Ok(())
     }
 
+    /// A file for a new segment: one that was let go, if there is one.
+    fn make(&mut self, name: &str) -> Result<Box<dyn File>, LogError> {
+        if self.segments.take_spare() == 0 {
+            return self.disk.create(name).map_err(failed("create", name));
+        }
+        self.disk.rename(SPARE, name).map_err(failed("rename", SPARE))?;
+        self.disk.open(name).map_err(failed("open", name))
+    }
+
+    /// Makes what was set aside ready to be written over. Should the power fail before the next header is durable, nobody
+    /// shall take the old one for it.
+    fn blank(&self) {
+        let blank = self.disk.open(SPARE).and_then(|file| {
+            file.write_at(&[0; HEADER], 0)?;
+            file.sync()?;
+            file.len()
+        });
+        match blank {
+            Ok(bytes) => self.segments.set_spare(bytes),
+            // Should that fail too, it is taken for nothing, and goes with the next opening.
+            Err(_) => drop(self.disk.remove(SPARE)),
+        }
+    }
+
+    /// Gives back the room of a segment that was let go to be written over.
+    pub(super) fn forgo_spare(&self) {
+        if self.segments.take_spare() > 0 {
+            drop(self.disk.remove(SPARE));
+        }
+    }
+
     /// Begins a new segment now, so that the one that was appended to can be let go.
     ///
     /// # Errors
@@ -341,7 +385,7 @@ impl Log {
     ) -> Result<Option<u64>, LogError> {
         let segments = self.segments.read();
         let [oldest, _, ..] = &segments[..] else { return Ok(None) };
-        let Extent { last, time, .. } = *oldest.extent();
+        let Extent { end, last, time, .. } = *oldest.extent();
         if last > settled || wanted(time) {
             return Ok(None);
         }
@@ -349,7 +393,9 @@ impl Log {
         drop(segments);
         // Whoever does not find it any more shall see that it is gone.
         self.segments.write().remove(0);
-        let removed = match self.disk.remove(&oldest.name) {
+        let recycle = self.options.recycle && end >= self.options.segment_bytes && self.segments.spare() == 0;
+        let gone = if recycle { self.disk.rename(&oldest.name, SPARE) } else { self.disk.remove(&oldest.name) };
+        let removed = match gone {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(failed("remove", &oldest.name)),
         };
@@ -359,6 +405,10 @@ impl Log {
             self.segments.write().insert(0, oldest);
             return Err(error);
         }
-        Ok(Some(oldest.extent().end))
+        if recycle {
+            // Not before its new name is durable: under the old one it must be whole, or gone.
+            self.blank();
+        }
+        Ok(Some(end))
     }
 }

@@ -9,7 +9,7 @@ use super::frame::HEADER;
 use super::log::{Durability, Frames, Log, LogError, Notice, Options, Reader, Visit};
 use crate::attempt::Position;
 
-const OPTIONS: Options = Options { log: 1, segment_bytes: 600, durability: Durability::Each };
+const OPTIONS: Options = Options { log: 1, segment_bytes: 600, durability: Durability::Each, recycle: true };
 
 /// A record: its position, and what it holds.
 type Record = (u64, Vec<u8>);

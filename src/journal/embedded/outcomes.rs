@@ -1,5 +1,7 @@
 //! What the log of outcomes holds: how events ended, in the order in which they did.
 
+use std::collections::HashMap;
+
 use super::log::Frames;
 use crate::attempt::{Position, Target};
 use crate::event::stored::{read_number, read_signed, read_text, write_number, write_signed, write_text};
@@ -34,18 +36,24 @@ fn end(code: u64) -> Option<End> {
 pub(super) fn write(frames: &mut Frames, processor: &str, settlements: &[Settlement]) {
     for part in settlements.chunks(MOST) {
         let mut targets: Vec<&Target> = Vec::new();
+        let mut index: HashMap<&Target, usize> = HashMap::new();
+        let mut last: Option<(&Target, usize)> = None;
         let mut places = Vec::with_capacity(part.len());
         for settlement in part {
-            places.push(match &settlement.target {
-                None => 0,
-                Some(target) => match targets.iter().rposition(|known| *known == target) {
-                    Some(known) => known + 1,
-                    None => {
-                        targets.push(target);
-                        targets.len()
-                    }
-                },
-            });
+            let Some(target) = &settlement.target else {
+                places.push(0);
+                continue;
+            };
+            // There may be one function, or thousands.
+            let place = match last {
+                Some((known, place)) if known == target => place,
+                _ => *index.entry(target).or_insert_with(|| {
+                    targets.push(target);
+                    targets.len()
+                }),
+            };
+            last = Some((target, place));
+            places.push(place);
         }
         // No more than fit.
         frames.push(OUTCOMES, part.len() as u16, true, |out| {
@@ -110,7 +118,7 @@ mod tests {
                 status: (at % 2 == 0).then_some(200),
             })
             .collect();
-        let options = Options { log: 2, segment_bytes: 1 << 20, durability: Durability::Never };
+        let options = Options { log: 2, segment_bytes: 1 << 20, durability: Durability::Never, recycle: false };
         let (mut log, _) = Log::open(Arc::new(Simulated::default()), options, Position(0), &mut |_| {}).unwrap();
         log.append(1, &mut |_| {}, &mut |frames| write(frames, "p", &settlements)).unwrap();
         assert!(log.segments().bytes() < 10_000 * 7);

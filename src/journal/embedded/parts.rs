@@ -40,6 +40,7 @@ pub(super) fn options(settings: &Settings) -> Options {
         log: EVENTS,
         segment_bytes: settings.segment_bytes(),
         durability: if settings.synced { Durability::Each } else { Durability::Later },
+        recycle: settings.synced,
     }
 }
 
@@ -165,8 +166,8 @@ impl Checkpoints {
 pub(super) fn say(notices: Vec<Notice>) {
     for notice in notices {
         match notice {
-            Notice::TornTail { name, at, bytes } => {
-                tracing::info!(file = name, at, bytes, "what was being written when the router ended is passed over");
+            Notice::TornTail { name, at } => {
+                tracing::info!(file = name, at, "what was being written when the router ended is passed over");
             }
             Notice::Unfinished(name) => tracing::debug!(file = name, "a file that was never used is removed"),
         }
@@ -176,7 +177,8 @@ pub(super) fn say(notices: Vec<Notice>) {
 /// Opens the log of outcomes. Where it cannot be read, a new one is begun: without outcomes some events are delivered
 /// twice, without a journal none is delivered at all.
 fn open_outcomes(disk: &Arc<dyn Disk>) -> Result<Log, LogError> {
-    let options = Options { log: OUTCOMES, segment_bytes: OUTCOMES_BYTES, durability: Durability::Never };
+    let options =
+        Options { log: OUTCOMES, segment_bytes: OUTCOMES_BYTES, durability: Durability::Never, recycle: false };
     let open = || Log::open(Arc::clone(disk), options, Position(0), &mut |_| {});
     let (log, notices) = match open() {
         Err(error @ LogError::Damaged { .. }) => {

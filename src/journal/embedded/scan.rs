@@ -22,6 +22,7 @@ pub(super) struct Scan<'a> {
     start: u64,
     /// Where in it the payload is of the frame that came last.
     payload: Range<usize>,
+    torn: bool,
 }
 
 /// What comes next.
@@ -45,10 +46,20 @@ pub(super) fn header(file: &dyn File) -> io::Result<Result<Header, HeaderError>>
     Ok(Header::decode(&bytes[..read]))
 }
 
+/// Whether the file was blanked to become a segment, and no header was written to its end since.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn is_blank(file: &dyn File) -> io::Result<bool> {
+    // The checksum is last. No bit that turns over, nor a few of them, make it nothing.
+    let mut sum = [1; 4];
+    Ok(file.read_at(&mut sum, HEADER as u64 - 4)? == 4 && sum == [0; 4])
+}
+
 impl<'a> Scan<'a> {
     /// From a frame's beginning at `at` on, to `end` at the most.
     pub(super) fn new(file: &'a dyn File, salt: u64, at: u64, end: u64) -> Self {
-        Self { file, salt, at, end, window: Vec::new(), start: at, payload: 0..0 }
+        Self { file, salt, at, end, window: Vec::new(), start: at, payload: 0..0, torn: false }
     }
 
     /// Where the next frame begins.
@@ -107,6 +118,11 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Whether there was something of a frame, where frames ended. What else lies there was in the file before.
+    pub(super) fn is_torn(&self) -> bool {
+        self.torn
+    }
+
     /// The payload of the frame that came last.
     pub(super) fn payload(&self) -> &[u8] {
         self.window.get(self.payload.clone()).unwrap_or_default()
@@ -127,6 +143,7 @@ impl<'a> Scan<'a> {
     /// The file cannot be read.
     pub(super) fn find(&mut self, bad: u64, wanted: impl Fn(&Head) -> bool) -> io::Result<Option<(u64, Head)>> {
         let salt = self.salt.to_le_bytes();
+        self.torn = self.fill(bad, salt.len())? == salt;
         let mut at = bad + 1;
         while at + HEAD as u64 <= self.end {
             let bytes = self.fill(at, WINDOW)?;
@@ -138,6 +155,7 @@ impl<'a> Scan<'a> {
                 continue;
             };
             at += found as u64;
+            self.torn = true;
             if let Some((head, _)) = self.frame_at(at)?
                 && wanted(&head)
             {

@@ -39,8 +39,6 @@ pub struct Torn {
     pub file: String,
     /// From this byte on.
     pub at: u64,
-    /// So many bytes.
-    pub bytes: u64,
 }
 
 /// Bytes that are to be written into a file: these, and zeros behind them.
@@ -191,7 +189,10 @@ impl Looking<'_> {
                 return Ok(link(header.salt, header.created, Some(header.before), false));
             }
             Err(error @ HeaderError::Newer(_)) => return Err(LogError::Foreign { name: shown, error }),
-            _ if length <= HEADER as u64 => return Ok(Look::Vain),
+            // Blanked to be written over, or never written to its end.
+            _ if length <= HEADER as u64 || scan::is_blank(&*file).map_err(failed("read", &shown))? => {
+                return Ok(Look::Vain);
+            }
             Ok(header) => format!("its header is that of {} of log {}", segment_name(header.base), header.log),
             Err(error) => error.to_string(),
         };
@@ -200,7 +201,9 @@ impl Looking<'_> {
         file.read_at(&mut salt, HEADER as u64).map_err(failed("read", &shown))?;
         let salt = u64::from_le_bytes(salt);
         let first = Scan::new(&*file, salt, HEADER as u64, length).next().map_err(failed("read", &shown))?;
-        let Next::Frame(_, head) = first else { return Ok(Look::Hopeless(why, length)) };
+        // A lower position is that of a frame which was in the file before.
+        let head = if let Next::Frame(_, head) = first { Some(head) } else { None };
+        let Some(head) = head.filter(|head| head.first >= base) else { return Ok(Look::Hopeless(why, length)) };
         let damage = Damage { file: shown, at: 0, to: HEADER as u64, lost: None, why };
         self.early.entry(base).or_default().push(damage);
         Ok(link(salt, head.time, None, true))
@@ -371,7 +374,8 @@ impl Looking<'_> {
         let file = self.open(&link.name)?;
         let length = file.len().map_err(failed("look at", &shown))?;
         let read = || failed("read", &shown);
-        let mut segment = Reading { end: HEADER as u64, last: Position(link.base.0.saturating_sub(1)), pending: 0 };
+        let last = Position(link.base.0.saturating_sub(1));
+        let mut segment = Reading { end: HEADER as u64, last, pending: 0, torn: false };
         let to = if let End::Said(end, _) = link.end { end } else { length };
         let mut expected = link.base;
         let mut scan = Scan::new(&*file, link.salt, HEADER as u64, to);
@@ -406,6 +410,7 @@ impl Looking<'_> {
                     };
                     let mut behind = Scan::new(&*file, link.salt, bad, to);
                     if may_be_torn && behind.testifies(bad).map_err(read())?.is_none() {
+                        segment.torn = behind.is_torn();
                         break;
                     }
                     let found = Scan::new(&*file, link.salt, bad, to).find(bad, |_| true).map_err(read())?;
@@ -446,8 +451,8 @@ impl Looking<'_> {
             self.out.damage.push(damage);
         }
         self.out.above = self.out.above.max(expected);
-        if link.end == End::Newest && segment.end < length {
-            self.out.torn.push(Torn { file: shown, at: segment.end, bytes: length - segment.end });
+        if link.end == End::Newest && (scan.at() > segment.end || segment.torn) {
+            self.out.torn.push(Torn { file: shown, at: segment.end });
         }
         Ok(Some(match link.end {
             End::Said(end, last) => (end, last),
@@ -463,6 +468,8 @@ struct Reading {
     last: Position,
     /// Records that are no whole batch yet.
     pending: u64,
+    /// Something of a frame lies behind its end.
+    torn: bool,
 }
 
 impl Reading {

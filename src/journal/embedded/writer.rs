@@ -116,7 +116,10 @@ impl Writer {
         *shared.writing() = Some(Instant::now());
         let time = shared.clock.now();
         let files = shared.events.bytes();
+        // What counts of an event is more than what is written of it.
+        let expected = group.iter().map(|appending| appending.bytes).sum();
         let result = log.append(time, &mut |frames| checkpoints(shared, frames), &mut |frames| {
+            frames.expect(expected);
             for Appending { batch, last, .. } in &mut group {
                 batch::write(frames, batch);
                 *last = Position(frames.next().0 - 1);
@@ -265,6 +268,9 @@ impl Writer {
                     break;
                 }
             }
+        }
+        if all {
+            log.forgo_spare();
         }
     }
 }

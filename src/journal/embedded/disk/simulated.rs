@@ -42,6 +42,9 @@ impl Content {
     }
 }
 
+/// Names that change at once, and the files that they lead to now.
+type Change = Vec<(String, Option<usize>)>;
+
 #[derive(Debug, Default)]
 struct State {
     /// Files by number; names lead to them.
@@ -49,7 +52,7 @@ struct State {
     names: BTreeMap<String, usize>,
     /// Names as they are after a crash, and what has changed since.
     durable_names: BTreeMap<String, usize>,
-    changes: Vec<(String, Option<usize>)>,
+    changes: Vec<Change>,
     /// So many writes and syncs until one fails, and the next ones too.
     fail_in: Option<u32>,
 }
@@ -93,8 +96,11 @@ impl Simulated {
             }
         }
         let mut names = state.durable_names.clone();
-        for (name, file) in &state.changes {
-            if keep() {
+        for change in &state.changes {
+            if !keep() {
+                continue;
+            }
+            for (name, file) in change {
                 match file {
                     Some(file) => drop(names.insert(name.clone(), *file)),
                     None => drop(names.remove(name)),
@@ -164,7 +170,8 @@ impl Simulated {
         let others = std::mem::take(durable_names).into_iter().filter(|(name, _)| !name.starts_with(prefix));
         let these = names.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(name, file)| (name.clone(), *file));
         *durable_names = others.chain(these).collect();
-        changes.retain(|(name, _)| !name.starts_with(prefix));
+        // Nothing is renamed from one folder to another.
+        changes.retain(|change| !change.iter().all(|(name, _)| name.starts_with(prefix)));
         Ok(())
     }
 }
@@ -186,6 +193,10 @@ impl Disk for SimulatedFolder {
         self.disk.remove(&format!("{}{name}", self.prefix))
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(&format!("{}{from}", self.prefix), &format!("{}{to}", self.prefix))
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.disk.sync_names(self.prefix)
     }
@@ -205,7 +216,7 @@ impl Disk for Simulated {
         let file = state.files.len();
         state.files.push(Content::default());
         state.names.insert(name.to_owned(), file);
-        state.changes.push((name.to_owned(), Some(file)));
+        state.changes.push(vec![(name.to_owned(), Some(file))]);
         Ok(Box::new(SimulatedFile { disk: self.clone(), file }))
     }
 
@@ -218,7 +229,16 @@ impl Disk for Simulated {
         let mut state = self.lock();
         state.operation()?;
         state.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        state.changes.push((name.to_owned(), None));
+        state.changes.push(vec![(name.to_owned(), None)]);
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.lock();
+        state.operation()?;
+        let file = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), file);
+        state.changes.push(vec![(from.to_owned(), None), (to.to_owned(), Some(file))]);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::segment::{Extent, Segment, base, name};
-use super::{Durability, Log, LogError, MARK, Notice, Options, Segments, failed};
+use super::{Durability, Log, LogError, MARK, Notice, Options, SPARE, Segments, failed};
 use crate::attempt::Position;
 use crate::journal::embedded::disk::{Disk, File};
 use crate::journal::embedded::frame::{Before, HEADER, Head, Header, HeaderError, LAST};
@@ -51,12 +51,19 @@ impl Log {
         let mut bases: Vec<_> = names.iter().filter_map(|name| base(name)).collect();
         bases.sort_unstable();
         let next = Position(floor.0.saturating_add(1));
+        let spare = names.iter().any(|name| name == SPARE);
+        if spare {
+            // It may not be blank yet.
+            disk.remove(SPARE).map_err(failed("remove", SPARE))?;
+        }
         let mut opening =
-            Opening { disk: &*disk, options, bases, next, chain: Vec::new(), removed: false, notices: Vec::new() };
+            Opening { disk: &*disk, options, bases, next, chain: Vec::new(), removed: spare, notices: Vec::new() };
         let before = opening.newest(visit)?;
         opening.older(before)?;
         let Opening { mut chain, mut next, removed, notices, .. } = opening;
-        if removed {
+        // The newest may not have its name for good: what the one before it holds must not come into sight with the next
+        // power loss.
+        if removed || (!chain.is_empty() && options.durability != Durability::Never) {
             disk.sync().map_err(failed("sync", "the folder"))?;
         }
         chain.reverse();
@@ -91,7 +98,7 @@ impl Opening<'_> {
             // In the place of one that was never written, there may be that of a file that is gone.
             let found = scan::header(&*file).map_err(failed("read", &name))?;
             // A header is durable before anything is appended behind it.
-            let vain = length <= HEADER as u64;
+            let vain = length <= HEADER as u64 || scan::is_blank(&*file).map_err(failed("read", &name))?;
             let header = match found {
                 Ok(header) if is_own(newest, &header, self.options) => header,
                 Ok(_) | Err(HeaderError::Strange | HeaderError::Damaged) if vain => {
@@ -167,7 +174,7 @@ impl Opening<'_> {
         let (name, file) = self.open(base)?;
         let length = file.len().map_err(failed("look at", &name))?;
         let Ok(header) = scan::header(&*file).map_err(failed("read", &name))? else {
-            return Ok(length <= HEADER as u64);
+            return Ok(length <= HEADER as u64 || scan::is_blank(&*file).map_err(failed("read", &name))?);
         };
         let mut scan = Scan::new(&*file, header.salt, HEADER as u64, length);
         loop {
@@ -255,7 +262,7 @@ fn scan_last(
     }
     visit(Visit::Torn);
     let end = extent.end;
-    let torn = (end < length).then(|| Notice::TornTail { name: name.to_owned(), at: end, bytes: length - end });
+    let torn = (scan.at() > end || scan.is_torn()).then(|| Notice::TornTail { name: name.to_owned(), at: end });
     extent.marks.retain(|(_, at)| *at < end);
     Ok(Last { synced: synced.min(end), extent, highest, torn })
 }

@@ -83,6 +83,8 @@ impl Reader {
                         }
                     }
                     Next::Bad(_) if self.lenient => break false,
+                    // It was let go a moment ago, and is being written over.
+                    Next::Bad(_) if !self.segments.contains(segment.base) => break false,
                     Next::Bad(at) => {
                         let why = "what was acknowledged is no frame any more".to_owned();
                         return Err(LogError::Damaged { name: segment.name.clone(), at, why });

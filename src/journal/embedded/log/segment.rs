@@ -1,5 +1,6 @@
 //! What is known of each segment, shared by the hand that appends and by those that read.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::MARK;
@@ -72,19 +73,23 @@ pub(in crate::journal::embedded) fn base(name: &str) -> Option<Position> {
 
 /// A log's segments, oldest first, for whoever looks on.
 #[derive(Clone, Debug, Default)]
-pub(in crate::journal::embedded) struct Segments(Arc<RwLock<Vec<Arc<Segment>>>>);
+pub(in crate::journal::embedded) struct Segments {
+    all: Arc<RwLock<Vec<Arc<Segment>>>>,
+    /// Bytes of the file that waits to become one; none if there is no such file.
+    spare: Arc<AtomicU64>,
+}
 
 impl Segments {
     pub(super) fn new(all: Vec<Arc<Segment>>) -> Self {
-        Self(Arc::new(RwLock::new(all)))
+        Self { all: Arc::new(RwLock::new(all)), spare: Arc::default() }
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Vec<Arc<Segment>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.all.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, Vec<Arc<Segment>>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.all.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those that have records behind `after`, and the one before, since that may.
@@ -98,9 +103,21 @@ impl Segments {
         self.read().iter().any(|segment| segment.base == base)
     }
 
-    /// Bytes of all.
+    pub(super) fn spare(&self) -> u64 {
+        self.spare.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_spare(&self, bytes: u64) {
+        self.spare.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_spare(&self) -> u64 {
+        self.spare.swap(0, Ordering::Relaxed)
+    }
+
+    /// Bytes of all, and of what waits to become one.
     pub(in crate::journal::embedded) fn bytes(&self) -> u64 {
-        self.read().iter().map(|segment| segment.extent().end).sum()
+        self.read().iter().map(|segment| segment.extent().end).sum::<u64>() + self.spare()
     }
 
     /// Records of all.

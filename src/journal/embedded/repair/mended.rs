@@ -49,6 +49,10 @@ impl Disk for Mended {
         self.folder.remove(name)
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.folder.rename(from, to)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.folder.sync()
     }
