@@ -184,11 +184,22 @@ impl Looking<'_> {
             let name = segment_name(base);
             Look::Link(Link { base, name, salt, created, before, end, anew })
         };
+        let mut newer = None;
         let why = match scan::header(&*file).map_err(failed("read", &shown))? {
             Ok(header) if header.base == base && header.log == self.log => {
                 return Ok(link(header.salt, header.created, Some(header.before), false));
             }
-            Err(error @ HeaderError::Newer(_)) => return Err(LogError::Foreign { name: shown, error }),
+            Err(error @ HeaderError::Newer(_)) => {
+                let mut header = [0; HEADER];
+                file.read_at(&mut header, 0).map_err(failed("read", &shown))?;
+                if Header::is_whole(&header) {
+                    return Err(LogError::Foreign { name: shown, error });
+                }
+                // A bit of the version may have turned over, if what follows is of this one.
+                let why = format!("its header is damaged, or {error}");
+                newer = Some(error);
+                why
+            }
             // Blanked to be written over, or never written to its end.
             _ if length <= HEADER as u64 || scan::is_blank(&*file).map_err(failed("read", &shown))? => {
                 return Ok(Look::Vain);
@@ -203,7 +214,12 @@ impl Looking<'_> {
         let first = Scan::new(&*file, salt, HEADER as u64, length).next().map_err(failed("read", &shown))?;
         // A lower position is that of a frame which was in the file before.
         let head = if let Next::Frame(_, head) = first { Some(head) } else { None };
-        let Some(head) = head.filter(|head| head.first >= base) else { return Ok(Look::Hopeless(why, length)) };
+        let Some(head) = head.filter(|head| head.first >= base) else {
+            return match newer {
+                Some(error) => Err(LogError::Foreign { name: shown, error }),
+                None => Ok(Look::Hopeless(why, length)),
+            };
+        };
         let damage = Damage { file: shown, at: 0, to: HEADER as u64, lost: None, why };
         self.early.entry(base).or_default().push(damage);
         Ok(link(salt, head.time, None, true))
@@ -243,8 +259,13 @@ impl Looking<'_> {
                     if !self.is_vain(&link)? {
                         return Ok(Some(link));
                     }
-                    self.early.remove(&base);
-                    self.out.unused.push(self.file(&link.name));
+                    if link.anew {
+                        // Nothing is lost with it, but no router opens a journal with such a file.
+                        self.out.above = self.out.above.max(Position(base.0.saturating_add(1)));
+                        self.out.hopeless.push(link.name);
+                    } else {
+                        self.out.unused.push(self.file(&link.name));
+                    }
                 }
                 Look::Vain => self.out.unused.push(self.file(&segment_name(base))),
                 Look::Hopeless(why, length) => {

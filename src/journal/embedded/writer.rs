@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::batch;
 use super::disk::Disk;
+use super::frame::HeaderError;
 use super::log::{Frames, Log, LogError};
 use super::state::Shared;
 use crate::attempt::Position;
@@ -296,6 +297,10 @@ pub(super) fn told(error: &LogError) -> JournalError {
     match error {
         LogError::Io { what, name, error } => {
             JournalError::Io { what: format!("{what} {name}"), why: error.to_string() }
+        }
+        // There is nothing to mend: this router is too old.
+        LogError::Foreign { name, error: error @ HeaderError::Newer(_) } => {
+            JournalError::Io { what: format!("use {name}"), why: error.to_string() }
         }
         LogError::Damaged { .. } | LogError::Foreign { .. } => JournalError::Damaged(error.to_string()),
     }

@@ -72,6 +72,8 @@ impl Replay {
             BEGIN => self.begin(self.begun_whole),
             batch::CHECKPOINT => self.begun.extend(batch::read_checkpoint(payload)),
             batch::EVENTS => {
+                // The frame that ends what the segment begins with may be what is missing.
+                self.begin(false);
                 if let Some(part) = batch::glance(payload, head.count) {
                     self.waiting.push((part.stream.to_owned(), part.delta, part.keys));
                 }

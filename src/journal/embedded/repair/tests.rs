@@ -65,6 +65,36 @@ async fn fill(folder: &Path, events: i32) {
     journal.close().await.unwrap();
 }
 
+/// The same, where old files were written over: what comes before the event that is returned is delivered.
+async fn fill_recycled(folder: &Path, events: i32) -> i32 {
+    fill(folder, 150).await;
+    let journal = EmbeddedJournal::new(folder, small(), configured().processors);
+    journal.open().await.unwrap();
+    let cursor = journal.cursor("p", Begin::End).await.unwrap();
+    cursor.commit(CursorState { front: cursor.newest(), lanes: Vec::new() }).await.unwrap();
+    journal.close().await.unwrap();
+    let before = segments(folder, "events");
+    let journal = EmbeddedJournal::new(folder, small(), configured().processors);
+    journal.open().await.unwrap();
+    for key in 150..events {
+        for (stream, instance) in [("vc", 1), ("other", 2)] {
+            let checkpoint = Some(delta(instance, key));
+            let events = vec![event(stream, key)];
+            journal.append(&mut Batch { stream: stream.into(), events, checkpoint }).await.unwrap();
+        }
+    }
+    journal.close().await.unwrap();
+    let after = segments(folder, "events");
+    let gone = before.iter().filter(|file| !after.contains(file)).count();
+    assert!(gone > 5, "{gone} of {} files were let go, and written over: {}", before.len(), after.len());
+    150
+}
+
+/// A journal that has to let go of what is old.
+fn small() -> Settings {
+    Settings { max_bytes: 220 << 10, ..settings() }
+}
+
 async fn read_all(cursor: &dyn Cursor) -> Vec<(u64, Event)> {
     let (mut after, mut all) = (Position(0), Vec::new());
     loop {
@@ -129,11 +159,22 @@ fn harm(folder: &Path, random: &mut fastrand::Rng) -> String {
 
 #[tokio::test]
 async fn whatever_is_damaged_is_mended_and_nothing_is_missing_for_good() {
-    const EVENTS: i32 = 150;
+    let whole = tempfile::tempdir().unwrap();
+    fill(whole.path(), 150).await;
+    damage_and_mend(&whole, 0, 150).await;
+}
+
+#[tokio::test]
+async fn nor_is_it_where_files_were_written_over() {
+    let whole = tempfile::tempdir().unwrap();
+    let first = fill_recycled(whole.path(), 240).await;
+    damage_and_mend(&whole, first, 240).await;
+}
+
+/// Damages copies of a journal, and mends them. Events before the first are delivered.
+async fn damage_and_mend(whole: &tempfile::TempDir, first: i32, events: i32) {
     let seed = std::env::var("REPAIR_SEED").ok().map(|seed| seed.parse().unwrap());
     let mut damaged = 0;
-    let whole = tempfile::tempdir().unwrap();
-    fill(whole.path(), EVENTS).await;
     let copy = |to: &Path| {
         for part in ["events", "outcomes", "places", "letters"] {
             fs::create_dir_all(to.join(part)).unwrap();
@@ -174,7 +215,7 @@ async fn whatever_is_damaged_is_mended_and_nothing_is_missing_for_good() {
                 assert!(repaired.placeless || !repaired.is_nothing(), "{told}");
                 continue;
             };
-            for key in 0..EVENTS {
+            for key in first..events {
                 let created = i64::from(key) * SECOND;
                 let is_there = known.contains(format!("{stream}-{key}").as_str());
                 let remembered = checkpoint.recent.contains(key, created);
@@ -186,11 +227,13 @@ async fn whatever_is_damaged_is_mended_and_nothing_is_missing_for_good() {
                 }
             }
         }
-        let lost = repaired.damage.iter().any(|damage| damage.lost.is_some());
+        // Two streams have as many positions.
+        let settled = u64::from(first.unsigned_abs()) * 2;
+        let lost = repaired.damage.iter().any(|damage| damage.lost.is_some_and(|(_, last)| last > settled));
         assert_eq!(known.contains("gap"), lost && !repaired.placeless, "{told}: {repaired:?}");
         // It is a journal like any other.
-        let events = vec![event("vc", EVENTS)];
-        let checkpoint = Some(delta(1, EVENTS));
+        let checkpoint = Some(delta(1, events));
+        let events = vec![event("vc", events)];
         let position = journal.append(&mut Batch { stream: "vc".into(), events, checkpoint }).await.unwrap();
         assert!(there.last().is_none_or(|(last, _)| position.0 > *last), "{told}");
         assert!(found.logs[0].last.is_none_or(|last| position.0 > last), "{told}: no position is given twice");
@@ -389,4 +432,26 @@ async fn a_journal_that_is_written_to_is_not_taken_for_a_damaged_one() {
     assert!(records.is_sorted(), "{records:?}");
     assert_eq!(records.last(), Some(&(40 + 3 * u64::from(BATCHES.unsigned_abs()))));
     journal.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_version_is_not_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 50).await;
+    let file = &segments(folder.path(), "events")[2];
+    let before = fs::read(file).unwrap();
+    let mut newer = before.clone();
+    newer[8] = 2;
+    let sum = crc32fast::hash(&newer[..60]);
+    newer[60..64].copy_from_slice(&sum.to_le_bytes());
+    fs::write(file, &newer).unwrap();
+    let why = repair(folder.path(), &settings(), &configured(), &gap, false).unwrap_err().to_string();
+    assert!(why.contains("it is of version 2") && !why.contains("repair"), "{why}");
+    assert_eq!(fs::read(file).unwrap(), newer, "nothing is touched");
+    // But a bit of it may have turned over.
+    fs::write(file, &before).unwrap();
+    flip(file, 8, 2);
+    let repaired = repair(folder.path(), &settings(), &configured(), &gap, false).unwrap();
+    assert!(repaired.damage.len() == 1 && repaired.gaps.is_empty(), "{repaired:?}");
+    assert_eq!(fs::read(file).unwrap(), before);
 }
