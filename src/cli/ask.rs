@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,7 +46,7 @@ impl Router {
     /// # Errors
     /// Neither can be asked; in words.
     pub(super) async fn find(config: RouterConfig) -> Result<Self, String> {
-        let names = config.processors.iter().map(|config| Arc::clone(config.name())).collect();
+        let configured = config.configured();
         let journal = match config.journal.found() {
             journal::config::Config::Embedded { folder: Some(folder), settings } => {
                 let path = folder.join(socket::NAME);
@@ -61,7 +60,7 @@ impl Router {
                     }
                     Err(_) => {}
                 }
-                journal::build(journal::config::Config::Embedded { folder: Some(folder), settings }, names)
+                journal::build(journal::config::Config::Embedded { folder: Some(folder), settings }, configured)
             }
             _ => return Ok(Self::Metrics(Box::new(config.metrics))),
         };

@@ -30,6 +30,7 @@ async fn check(path: &Path, config: RouterConfig, out: &mut impl Write) -> io::R
     let count = |many: usize, what: &str| format!("{many} {what}{}", if many == 1 { "" } else { "s" });
     let (streams, processors) = (count(config.streams.len(), "stream"), count(config.processors.len(), "processor"));
     writeln!(out, "  ok       {streams}, {processors}")?;
+    let configured = config.configured();
     let telemetry = Telemetry::new();
     let mut worst = Verdict::Ok;
     for config in config.streams {
@@ -47,7 +48,7 @@ async fn check(path: &Path, config: RouterConfig, out: &mut impl Write) -> io::R
     }
     writeln!(out, "\njournal")?;
     let mut report = Report::default();
-    config.journal.settled().check(&mut report);
+    config.journal.settled().check(&configured, &mut report);
     worst = worst.max(print(&report, out)?);
     let conclusion = match worst {
         Verdict::Ok => "all is well",

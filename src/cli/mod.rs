@@ -5,6 +5,7 @@ mod ask;
 mod check;
 mod decode;
 pub mod demo;
+pub mod journal;
 pub mod letters;
 pub mod logging;
 mod run;
@@ -45,7 +46,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match args.command {
         Command::Demo(_) => {}
         // What it prints is the answer; only what is wrong is worth another line.
-        Command::DeadLetters(_) if args.log.level > Level::WARN => {
+        Command::DeadLetters(_) | Command::Journal(_) if args.log.level > Level::WARN => {
             logging::start(LogOptions { level: Level::WARN, ..args.log });
         }
         _ => logging::start(args.log),
@@ -55,6 +56,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check => check::run(&args.config),
         Command::Decode(decode) => decode::run(&decode),
         Command::DeadLetters(letters) => letters::run(&args.config, &letters),
+        Command::Journal(journal) => journal::run(&args.config, &journal),
         Command::Schema => schema::run(),
         Command::Simulate(simulate) => simulate::run(*simulate),
         Command::Demo(demo) => demo::run(&demo, args.log),

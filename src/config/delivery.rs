@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use super::Complaint;
 use super::option::{Kind, OptionSpec};
+use super::problem::shown;
 use super::section::Section;
 
 /// What keeps its order.
@@ -17,6 +21,18 @@ pub enum Ordering {
     None,
 }
 
+/// Where a processor begins that the journal does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BeginAt {
+    /// With the next event.
+    #[default]
+    End,
+    /// With the oldest event that is kept.
+    Oldest,
+    /// With the first event that was journaled at this time or later, in microseconds since 1970.
+    At(i64),
+}
+
 /// How a processor's events are delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -28,6 +44,8 @@ pub struct Options {
     pub max_age: Duration,
     /// What keeps its order.
     pub ordering: Ordering,
+    /// Where it begins when it is new.
+    pub begin: BeginAt,
 }
 
 impl Default for Options {
@@ -37,6 +55,7 @@ impl Default for Options {
             max_attempts: 10,
             max_age: Duration::from_secs(24 * 60 * 60),
             ordering: Ordering::Entity,
+            begin: BeginAt::End,
         }
     }
 }
@@ -83,8 +102,35 @@ pub const ORDERING: OptionSpec = OptionSpec {
     example: "strict",
 };
 
+/// Where to begin.
+pub const BEGIN: OptionSpec = OptionSpec {
+    name: "begin",
+    kind: Kind::Special {
+        name: "`end`, `oldest`, or a time",
+        pattern: "^\\s*(end|oldest|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].*)\\s*$",
+    },
+    default: Some("end"),
+    required: false,
+    doc: "Where a processor begins that is new: `end`, with the next event; `oldest`, with the oldest that the journal \
+          keeps; or with what was journaled since a time in RFC 3339 such as `2026-01-31T08:00:00Z`.",
+    example: "oldest",
+};
+
+fn parse_begin(text: &str) -> Result<BeginAt, Complaint> {
+    match text {
+        "end" => Ok(BeginAt::End),
+        "oldest" => Ok(BeginAt::Oldest),
+        _ => text.parse::<Timestamp>().map(|time| BeginAt::At(time.as_microsecond())).map_err(|_| {
+            Complaint::new(
+                format!("{} is not a time", shown(text)),
+                "write \"end\", \"oldest\", or a time such as \"2026-01-31T08:00:00Z\"",
+            )
+        }),
+    }
+}
+
 /// The options that every processor has.
-pub const DELIVERY_OPTIONS: &[OptionSpec] = &[CONCURRENCY, MAX_ATTEMPTS, MAX_AGE, ORDERING];
+pub const DELIVERY_OPTIONS: &[OptionSpec] = &[CONCURRENCY, MAX_ATTEMPTS, MAX_AGE, ORDERING, BEGIN];
 
 impl Section {
     /// What [`DELIVERY_OPTIONS`] say.
@@ -98,6 +144,7 @@ impl Section {
                 "none" => Ordering::None,
                 _ => Ordering::Entity,
             },
+            begin: self.parsed(&BEGIN, parse_begin).unwrap_or_default(),
         }
     }
 }

@@ -60,6 +60,13 @@ enum Done {
     AgainWritten { key: again::Key },
 }
 
+/// Who reads the journal.
+const FRONT: usize = 0;
+const LANES: usize = 1;
+
+/// How long what is damaged is left alone.
+const DAMAGED: Duration = Duration::from_secs(15);
+
 type Pending = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +92,8 @@ pub struct Delivery {
     window: Window,
     /// When the entry was read that keeps the front from reading on, if one does.
     stuck: Option<Instant>,
+    /// What the front, and what lanes would read is damaged: until then it is not tried again, and the rest goes on.
+    damaged: [Option<Instant>; 2],
     tracks: Vec<Track>,
     index: HashMap<Target, usize, RandomState>,
     runnable: VecDeque<usize>,
@@ -130,6 +139,7 @@ impl Delivery {
             name: status.name.as_str().into(),
             window: Window::new(state.front),
             stuck: None,
+            damaged: [None, None],
             tracks: Vec::new(),
             index: HashMap::default(),
             runnable: VecDeque::new(),
@@ -219,6 +229,9 @@ impl Delivery {
     /// Waits until there is something to do, and does what came.
     async fn wait(&mut self, stop: &CancellationToken) -> Result<(), JournalError> {
         let now = Instant::now();
+        for until in &mut self.damaged {
+            *until = until.filter(|until| *until > now);
+        }
         let more = std::mem::take(&mut self.more);
         if more {
             tokio::task::yield_now().await;
@@ -227,6 +240,7 @@ impl Delivery {
         let due = [
             self.alarms.peek().map(|Reverse((at, _))| *at),
             self.commit_at,
+            self.damaged.into_iter().flatten().min(),
             self.stuck.or_else(|| self.held().map(read::look_again)).map(|since| since + STUCK),
             owes.then(|| now + LOOK),
             self.again_due(),
@@ -235,7 +249,7 @@ impl Delivery {
         let due = due.into_iter().flatten().min();
         let cursor = Arc::clone(&self.cursor);
         let read = self.window.read();
-        let reads_on = self.stuck.is_none();
+        let reads_on = self.stuck.is_none() && self.damaged[FRONT].is_none();
         let journal: OptionFuture<_> = reads_on.then(|| cursor.readable(read)).into();
         tokio::select! {
             Some(done) = self.pending.next() => {

@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Configured;
+use super::embedded::inspect::dormant;
 use super::embedded::{LOCK, Settings};
 use crate::config::Section;
 use crate::config::option::{
@@ -186,8 +188,9 @@ impl Config {
         }
     }
 
-    /// Looks whether the journal can be used, without touching what is in it.
-    pub fn check(&self, report: &mut Report) {
+    /// Looks whether the journal can be used, without touching what is in it; and whether it knows what is not
+    /// configured.
+    pub fn check(&self, configured: &Configured, report: &mut Report) {
         match self {
             Self::Memory { .. } | Self::Unsaid => {
                 report.warn("events wait in memory: those that wait are lost when the router ends");
@@ -213,6 +216,18 @@ impl Config {
                         }
                     }
                     Err(error) => report.warn(format!("how much its disk has for it is not known: {error}")),
+                }
+                match dormant(&folder, configured) {
+                    Ok(Configured { streams, processors }) => {
+                        let act = "which is not configured: journal rename gives that to another one, journal forget lets it go";
+                        for name in streams {
+                            report.warn(format!("it knows where the stream {name} was, {act}"));
+                        }
+                        for name in processors {
+                            report.warn(format!("it knows where the processor {name} was, {act}"));
+                        }
+                    }
+                    Err(error) => report.warn(format!("what it knows cannot be read: {error}")),
                 }
             }
         }

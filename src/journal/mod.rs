@@ -21,6 +21,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub(crate) use checkpoint::SAME_EVENT_MICROS;
 pub use checkpoint::{Checkpoint, CheckpointDelta, HORIZON_MICROS, MOST_REMEMBERED, Recent};
@@ -39,6 +40,16 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// The change to the stream's checkpoint; none for streams without one.
     pub checkpoint: Option<CheckpointDelta>,
+}
+
+/// The streams and processors that are configured, by name. What a journal holds of others is dormant: it is kept, and
+/// pins nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// Streams.
+    pub streams: Vec<Arc<str>>,
+    /// Processors.
+    pub processors: Vec<Arc<str>>,
 }
 
 /// An event in the journal.
@@ -148,7 +159,7 @@ pub enum JournalError {
     #[error("the journal is closed")]
     Closed,
     /// What was durable is not what it was.
-    #[error("the journal is damaged: {0}")]
+    #[error("the journal is damaged: {0}; stop the router and run vmware-event-router journal repair")]
     Damaged(String),
     /// The storage failed. Nothing of the batch may be assumed durable.
     #[error("the journal could not {what}: {why}")]
@@ -225,6 +236,12 @@ pub trait Journal: Send + Sync {
     /// The stream's durable place, if it has one.
     async fn checkpoint(&self, stream: &str) -> Result<Option<Checkpoint>, JournalError>;
 
+    /// Gives a stream without a checkpoint that of one which is not configured any more and read the same vCenter:
+    /// durable on return. Says whose it was.
+    async fn adopt(&self, _stream: &str, _instance: Uuid) -> Result<Option<Arc<str>>, JournalError> {
+        Ok(None)
+    }
+
     /// Opens the processor's cursor where it was, or at `begin` if it is new; it is durable on return.
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError>;
 
@@ -279,17 +296,18 @@ pub trait Cursor: Send + Sync {
     fn record(&self, settlements: &mut Vec<Settlement>);
 }
 
-/// Builds the journal, for the processors of those names. It is not open yet, and nothing is read or written.
+/// Builds the journal, for what is configured. It is not open yet, and nothing is read or written.
 #[must_use]
-pub fn build(config: config::Config, processors: Vec<Arc<str>>) -> Arc<dyn Journal> {
+pub fn build(config: config::Config, configured: Configured) -> Arc<dyn Journal> {
     match config {
         config::Config::Memory { max_bytes } => Arc::new(memory::MemoryJournal::new(max_bytes)),
         config::Config::Embedded { folder: Some(folder), settings } => {
-            Arc::new(embedded::EmbeddedJournal::new(&folder, settings, processors))
+            let journal = embedded::EmbeddedJournal::new(&folder, settings, configured.processors);
+            Arc::new(journal.of_streams(configured.streams))
         }
         // Who does not settle where it is, wants none.
         config::Config::Unsaid | config::Config::Embedded { folder: None, .. } => {
-            build(config::Config::memory(), processors)
+            build(config::Config::memory(), configured)
         }
     }
 }
@@ -335,6 +353,15 @@ impl Appender {
     /// The stream's durable place.
     pub async fn checkpoint(&self) -> Result<Option<Checkpoint>, JournalError> {
         self.journal.checkpoint(&self.stream).await
+    }
+
+    /// Takes over the checkpoint of a stream which is not configured any more and read the same vCenter. Says whose it
+    /// was, if there was one.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub async fn adopt(&self, instance: Uuid) -> Result<Option<Arc<str>>, JournalError> {
+        self.journal.adopt(&self.stream, instance).await
     }
 
     /// Waits until the processor that is furthest has little before it: who makes

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::config::document::At;
 use crate::config::{self, Loaded, Problems, Provider, SectionKind};
+use crate::journal::Configured;
 use crate::{admin, journal, processor, stream};
 
 /// Every provider: what the schema and the documentation are held against.
@@ -42,6 +43,15 @@ impl RouterConfig {
     /// All that is wrong with it.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Problems> {
         Self::build(config::parse(file, bytes))
+    }
+
+    /// What is configured, by name.
+    #[must_use]
+    pub fn configured(&self) -> Configured {
+        Configured {
+            streams: self.streams.iter().map(|config| Arc::clone(config.name())).collect(),
+            processors: self.processors.iter().map(|config| Arc::clone(config.name())).collect(),
+        }
     }
 
     fn build(Loaded { sections, mut problems }: Loaded) -> Result<Self, Problems> {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{PROVIDERS, RouterConfig};
-use crate::config::delivery::Ordering;
+use crate::config::delivery::{BeginAt as ProcessorBegin, Ordering};
 use crate::config::option::{AddressKind, Kind, OptionSpec, Provider, SectionKind};
 use crate::config::schema::schema;
 use crate::http::Thumbprint;
@@ -111,8 +111,9 @@ fn the_journal_s_options_are_taken() {
 fn every_option_is_taken() {
     let vcenter = stream(&stream_options(
         r#"{"thumbprint": "3C:5D:0B:F4:5F:5E:90:1B:8C:DF:A9:2B:5C:1F:3C:68:4F:AE:0B:02", "begin": "2026-01-31T08:00:00Z",
-           "event_types": "A, B", "api_version": "latest"}"#,
+           "checkpoint_dir": "/old/checkpoints", "event_types": "A, B", "api_version": "latest"}"#,
     ));
+    assert_eq!(vcenter.checkpoint_dir.as_deref(), Some(Path::new("/old/checkpoints")));
     assert!(matches!(vcenter.tls.thumbprint, Some(Thumbprint::Sha1([0x3c, ..]))));
     assert_eq!(vcenter.begin, BeginAt::At(1_769_846_400_000_000));
     assert_eq!((vcenter.event_types, vcenter.shape), (vec!["A".into(), "B".into()], Shape::LATEST));
@@ -120,13 +121,16 @@ fn every_option_is_taken() {
 
     let openfaas = processor(&processor_options(
         r#"{"async": "true", "timeout": "500ms", "concurrency": "16", "max_attempts": "3", "max_age": "1h",
-           "ordering": "none", "topic_delimiter": " ", "topic_annotation": "t", "namespaces": "a,b",
+           "ordering": "none", "begin": "2026-01-31T08:00:00Z", "topic_delimiter": " ", "topic_annotation": "t", "namespaces": "a,b",
            "callback_url": "http://r:8080", "callback_timeout": "15m", "insecure": "true"}"#,
     ));
     assert!(openfaas.asynchronous && openfaas.tls.insecure);
     assert_eq!((openfaas.timeout, openfaas.callback_timeout), (Duration::from_millis(500), Duration::from_secs(900)));
     assert_eq!((openfaas.delivery.concurrency, openfaas.delivery.max_attempts), (16, 3));
     assert_eq!((openfaas.delivery.max_age, openfaas.delivery.ordering), (Duration::from_secs(3600), Ordering::None));
+    assert_eq!(openfaas.delivery.begin, ProcessorBegin::At(1_769_846_400_000_000));
+    let begin = |begin: &str| processor(&processor_options(&format!(r#"{{"begin": "{begin}"}}"#))).delivery.begin;
+    assert_eq!((begin("oldest"), begin("end")), (ProcessorBegin::Oldest, ProcessorBegin::End));
     assert_eq!((openfaas.topic_delimiter.as_str(), openfaas.topic_annotation.as_str()), (" ", "t"));
     assert_eq!(openfaas.namespaces, ["a", "b"]);
     assert_eq!(openfaas.callback_url.unwrap().as_str(), "http://r:8080/");
@@ -401,7 +405,7 @@ fn every_kind_of_problem_is_told_with_its_place() {
         (stream_options(r#"{"insecrue": "true"}"#), "1:169: options.insecrue: is unknown; did you mean \"insecure\"?"),
         (
             stream_options(r#"{"async": "true"}"#),
-            "1:169: options.async: is unknown; the options of vmware_vcenter are insecure, root_cas, client_cert, client_key, thumbprint, begin, event_types, api_version",
+            "1:169: options.async: is unknown; the options of vmware_vcenter are insecure, root_cas, client_cert, client_key, thumbprint, begin, checkpoint_dir, event_types, api_version",
         ),
         (
             stream_options(r#"{"begin": "yesterday"}"#),
@@ -452,6 +456,10 @@ fn every_kind_of_problem_is_told_with_its_place() {
         (
             processor_options(r#"{"concurrency": "0"}"#),
             "1:185: options.concurrency: \"0\" is too little; write 1 to 10000",
+        ),
+        (
+            processor_options(r#"{"begin": "now"}"#),
+            "1:179: options.begin: \"now\" is not a time; write \"end\", \"oldest\", or a time such as \"2026-01-31T08:00:00Z\"",
         ),
         (
             processor_options(r#"{"ordering": "fifo"}"#),

@@ -7,7 +7,7 @@ mod config_tests;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
@@ -22,6 +22,7 @@ pub use config::{PROVIDERS, RouterConfig};
 use crate::admin::api::{Api, Errands, Retried};
 use crate::admin::{Admin, Callbacks, Figures, Server, socket};
 use crate::backoff::Backoff;
+use crate::config::delivery::BeginAt;
 use crate::delivery::{Delivery, Options, Resent, Retry, Settler};
 use crate::journal::{self, Appender, Begin, DeadLetter, Journal, JournalError};
 use crate::processor::{self, Processor};
@@ -68,8 +69,8 @@ impl Router {
     #[must_use]
     pub fn new(config: RouterConfig) -> Self {
         let telemetry = Arc::new(Telemetry::new());
-        let names = config.processors.iter().map(|config| Arc::clone(config.name())).collect();
-        let journal = journal::build(config.journal, names);
+        let configured = config.configured();
+        let journal = journal::build(config.journal, configured);
         let streams = config.streams.into_iter().map(|config| {
             let status = telemetry.stream(config.name(), config.provider(), config.address());
             (stream::build(config), status)
@@ -128,8 +129,9 @@ impl Router {
         let admin = server.admin();
         admin_tasks.spawn(server.run(admin_stop.clone()));
 
-        let names: Vec<_> = processors.iter().map(|(_, status)| status.name.clone()).collect();
-        if stop.run_until_cancelled(open(&*journal, &names)).await.is_none() {
+        let begins: Vec<_> =
+            processors.iter().map(|(config, status)| (status.name.clone(), begin(config.delivery().begin))).collect();
+        if stop.run_until_cancelled(open(&*journal, &begins)).await.is_none() {
             admin_stop.cancel();
             drain("metrics server", &admin_tasks, Instant::now() + GRACE).await;
             return Ok(());
@@ -192,16 +194,32 @@ impl Router {
     }
 }
 
+fn begin(at: BeginAt) -> Begin {
+    match at {
+        BeginAt::End => Begin::End,
+        BeginAt::Oldest => Begin::Oldest,
+        BeginAt::At(micros) => {
+            let since = Duration::from_micros(micros.unsigned_abs());
+            let moment = if micros < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
+            Begin::Time(moment.unwrap_or(UNIX_EPOCH))
+        }
+    }
+}
+
 /// Opens the journal, and gives every processor its place there: durable before streams start, so that nothing passes
 /// a new processor by. Tries until it succeeds, since a disk may come back and another process may end.
-async fn open(journal: &dyn Journal, processors: &[String]) {
+async fn open(journal: &dyn Journal, processors: &[(String, Begin)]) {
     let mut backoff = RESTART;
     let mut said = None;
     loop {
         let opened = async {
             journal.open().await?;
-            for processor in processors {
-                journal.cursor(processor, Begin::End).await?;
+            for (processor, begin) in processors {
+                match journal.cursor(processor, *begin).await {
+                    // Its events are kept, and others go on; the journal says what is wrong.
+                    Ok(_) | Err(JournalError::Damaged(_)) => {}
+                    Err(error) => return Err(error),
+                }
             }
             Ok::<_, JournalError>(())
         };
@@ -253,8 +271,10 @@ async fn deliver(
     stop: CancellationToken,
 ) {
     let mut backoff = RESTART;
+    let mut said = None;
     while !stop.is_cancelled() {
         let began = Instant::now();
+        // It has its place, unless that was damaged: then there is no beginning.
         let opened = journal.cursor(&status.name, Begin::End).await;
         let ended = match opened.and_then(|cursor| Ok((cursor, journal.dead_letters()?))) {
             Ok((cursor, dead_letters)) => {
@@ -270,7 +290,11 @@ async fn deliver(
             if began.elapsed() > GRACE {
                 backoff.reset();
             }
-            error!(processor = status.name, %error, "delivery waits for the journal");
+            let now = error.to_string();
+            if said.as_ref() != Some(&now) {
+                error!(processor = status.name, error = now, "delivery waits for the journal");
+                said = Some(now);
+            }
             tokio::select! {
                 () = tokio::time::sleep(backoff.wait()) => {}
                 () = stop.cancelled() => {}

@@ -5,8 +5,10 @@ pub mod vcenter;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use crate::config::{Provider, Section};
+use crate::event::Event;
 use crate::journal::Appender;
 
 /// A source of events. It runs until [`Appender::stop`] is cancelled: whatever
@@ -50,6 +52,14 @@ impl Config {
     pub fn provider(&self) -> &'static str {
         match self {
             Self::Vcenter(_) => vcenter::PROVIDER.name,
+        }
+    }
+
+    /// The event that tells of events that are missing, from and to microseconds since 1970 by upstream's clock.
+    #[must_use]
+    pub fn gap(&self, instance: Uuid, from: i64, to: i64, reason: &str) -> Event {
+        match self {
+            Self::Vcenter(config) => vcenter::gap(config, instance, from, to, reason),
         }
     }
 

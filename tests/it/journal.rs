@@ -196,3 +196,65 @@ async fn two_routers_do_not_share_a_journal() {
     second.stop().await;
     simulated.stop().await;
 }
+
+#[tokio::test]
+async fn a_new_processor_begins_where_it_is_told_and_an_old_one_is_not_forgotten_by_itself() {
+    let simulated = Simulated::start(quiet()).await;
+    let gateway = || Gateway::start([Function::subscribed("f", "VmPoweredOnEvent")]);
+    let (old, oldest, end) = (gateway().await, gateway().await, gateway().await);
+    let named = |gateway: &Gateway, name: &str, options: Value| {
+        let mut entry = processor(gateway, &options);
+        entry["name"] = name.into();
+        entry
+    };
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let config = [stream(&simulated.url), named(&old, "old", json!({})), metrics()];
+    let router = Router::start_in(&folder, &config, &[], &[]).await;
+    router.ready().await;
+    simulated.handle.make("VmPoweredOnEvent", 10).unwrap();
+    old.wait_for_calls("f", 10).await;
+    router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
+    router.stop().await;
+
+    let config = [
+        stream(&simulated.url),
+        named(&oldest, "oldest", json!({ "begin": "oldest" })),
+        named(&end, "end", json!({ "begin": "end" })),
+        metrics(),
+    ];
+    let mut router = Router::start_in(&folder, &config, &[], &[]).await;
+    router.ready().await;
+    router.logged("the journal knows a processor that is not configured").await;
+    simulated.handle.make("VmPoweredOnEvent", 5).unwrap();
+    oldest.wait_for_calls("f", 15).await;
+    end.wait_for_calls("f", 5).await;
+    router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
+    router.stop().await;
+    assert_eq!((times(&oldest, "f").len(), times(&end, "f").len()), (15, 5));
+
+    let (_, text) = ask(&folder, &config, &["check"]).await;
+    assert!(text.contains("WARNING  it knows where the processor old was, which is not configured"), "{text}");
+    let (well, text) = ask(&folder, &config, &["journal", "verify"]).await;
+    let line = text.lines().find(|line| line.contains("processor  old")).unwrap();
+    assert!(well && line.ends_with("dormant, since it is not configured"), "{text}");
+    let (well, text) = ask(&folder, &config, &["journal", "forget", "end"]).await;
+    assert!(!well && text.contains("end is configured"), "{text}");
+    let (well, text) = ask(&folder, &config, &["journal", "rename", "old", "renamed"]).await;
+    assert!(well && text == "the place of old is that of renamed now\n", "{text}");
+    let (well, text) = ask(&folder, &config, &["journal", "forget", "old"]).await;
+    assert!(!well && text.contains("knows nothing of old"), "{text}");
+
+    // By its new name it goes on where it was.
+    let config = [stream(&simulated.url), named(&old, "renamed", json!({})), metrics()];
+    let router = Router::start_in(&folder, &config, &[], &[]).await;
+    router.ready().await;
+    old.wait_for_calls("f", 15).await;
+    router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
+    router.stop().await;
+    assert!(times(&old, "f").len() == 15 && times(&old, "f").values().all(|times| *times == 1));
+    let (well, text) = ask(&folder, &config, &["journal", "forget", "end"]).await;
+    assert!(well && text == "the place of end is forgotten\n", "{text}");
+    let (_, text) = ask(&folder, &config, &["journal", "verify"]).await;
+    assert!(!text.contains("processor  end"), "{text}");
+    simulated.stop().await;
+}

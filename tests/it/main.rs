@@ -8,6 +8,7 @@ mod admin;
 mod check;
 mod command_line;
 mod crash;
+mod damage;
 mod decode;
 mod demo;
 mod disk;

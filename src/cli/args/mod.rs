@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use tracing::Level;
 
 use super::demo::Demo;
+use super::journal::Journal;
 use super::letters::DeadLetters;
 pub use simulate::Simulate;
 
@@ -50,6 +51,8 @@ pub enum Command {
     Schema,
     /// Look at what could not be delivered.
     DeadLetters(DeadLetters),
+    /// Look after the journal.
+    Journal(Journal),
     /// Be a vCenter.
     Simulate(Box<Simulate>),
     /// Show how it works.
@@ -168,6 +171,7 @@ fn command() -> clap::Command {
         .subcommand(clap::Command::new("run").about("Route events; so it is without a command"))
         .subcommand(clap::Command::new("check").about("Check the configuration, and connect to all that it names"))
         .subcommand(DeadLetters::command())
+        .subcommand(Journal::command())
         .subcommand(decode)
         .subcommand(clap::Command::new("schema").about("Print the JSON Schema of the configuration"))
         .subcommand(simulate::command())
@@ -214,6 +218,7 @@ impl Args {
         let command = match matches.subcommand() {
             Some(("check", _)) => Command::Check,
             Some(("dead-letters", matches)) => Command::DeadLetters(DeadLetters::from_matches(matches)),
+            Some(("journal", matches)) => Command::Journal(Journal::from_matches(matches)),
             Some(("schema", _)) => Command::Schema,
             Some(("simulate", matches)) => Command::Simulate(Box::new(simulate::from_matches(matches))),
             Some(("demo", matches)) => Command::Demo(Demo::from_matches(matches)),
@@ -236,8 +241,9 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
-    use super::super::letters::Which;
+    use super::super::letters;
     use super::*;
+    use crate::journal::embedded::inspect::Which;
 
     fn parse(line: &str) -> Result<Args, Stop> {
         Args::parse(line.split_whitespace().map(OsString::from))
@@ -296,26 +302,47 @@ mod tests {
 
     #[test]
     fn dead_letters_are_named_or_all_are_meant() {
-        let letters = |line: &str| match parse(&format!("dead-letters {line}")).map(|args| args.command) {
-            Ok(Command::DeadLetters(letters)) => Ok(letters),
+        let parsed = |line: &str| match parse(&format!("dead-letters {line}")).map(|args| args.command) {
+            Ok(Command::DeadLetters(which)) => Ok(which),
             Ok(other) => panic!("{other:?}"),
             Err(stop) => Err(stop),
         };
-        let all = Which { all: true, ..Which::default() };
-        let of = Which { processor: Some("p".to_owned()), target: Some("f".to_owned()), ..all.clone() };
-        let two = Which { ids: vec!["1-a".to_owned(), "2-b".to_owned()], ..Which::default() };
-        assert_eq!(letters("list"), Ok(DeadLetters::List { which: all.clone(), json: false }));
+        let all = letters::Which { all: true, ..letters::Which::default() };
+        let of = letters::Which { processor: Some("p".to_owned()), target: Some("f".to_owned()), ..all.clone() };
+        let two = letters::Which { ids: vec!["1-a".to_owned(), "2-b".to_owned()], ..letters::Which::default() };
+        assert_eq!(parsed("list"), Ok(DeadLetters::List { which: all.clone(), json: false }));
         assert_eq!(
-            letters("list -json -processor p --target f"),
+            parsed("list -json -processor p --target f"),
             Ok(DeadLetters::List { which: of.clone(), json: true })
         );
-        assert_eq!(letters("show 1-a -config /x"), Ok(DeadLetters::Show("1-a".to_owned())));
-        assert_eq!(letters("retry 1-a 2-b"), Ok(DeadLetters::Retry(two.clone())));
-        assert_eq!(letters("retry -all -processor p -target f"), Ok(DeadLetters::Retry(of)));
-        assert_eq!(letters("discard 1-a 2-b"), Ok(DeadLetters::Discard(two)));
-        assert_eq!(letters("discard --all"), Ok(DeadLetters::Discard(all)));
+        assert_eq!(parsed("show 1-a -config /x"), Ok(DeadLetters::Show("1-a".to_owned())));
+        assert_eq!(parsed("retry 1-a 2-b"), Ok(DeadLetters::Retry(two.clone())));
+        assert_eq!(parsed("retry -all -processor p -target f"), Ok(DeadLetters::Retry(of)));
+        assert_eq!(parsed("discard 1-a 2-b"), Ok(DeadLetters::Discard(two)));
+        assert_eq!(parsed("discard --all"), Ok(DeadLetters::Discard(all)));
         for line in ["", "list x", "show", "retry", "discard", "discard 1-a -all"] {
-            assert!(matches!(letters(line), Err(Stop::Usage(_))), "{line}");
+            assert!(matches!(parsed(line), Err(Stop::Usage(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_journal_is_looked_at_mended_and_told_what_to_forget() {
+        let journal = |line: &str| match parse(&format!("journal {line}")).map(|args| args.command) {
+            Ok(Command::Journal(journal)) => Ok(journal),
+            Ok(other) => panic!("{other:?}"),
+            Err(stop) => Err(stop),
+        };
+        let dump = |log, from| Ok(Journal::Dump { log, from });
+        assert_eq!(journal("verify"), Ok(Journal::Verify { json: false }));
+        assert_eq!(journal("verify -json -config /x"), Ok(Journal::Verify { json: true }));
+        assert_eq!(journal("dump"), dump(Which::Events, 0));
+        assert_eq!(journal("dump -from 7 --log letters"), dump(Which::Letters, 7));
+        assert_eq!(journal("repair -dry-run"), Ok(Journal::Repair { dry_run: true }));
+        assert_eq!(journal("repair"), Ok(Journal::Repair { dry_run: false }));
+        assert_eq!(journal("forget a"), Ok(Journal::Forget("a".to_owned())));
+        assert_eq!(journal("rename a b"), Ok(Journal::Rename { old: "a".to_owned(), new: "b".to_owned() }));
+        for line in ["", "mend", "dump -log places", "dump -from -1", "forget", "rename a", "verify x"] {
+            assert!(matches!(journal(line), Err(Stop::Usage(_))), "{line}");
         }
     }
 

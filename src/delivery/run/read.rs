@@ -3,6 +3,28 @@
 use super::*;
 
 impl Delivery {
+    /// Reads the journal; nothing, where that is damaged. The journal has said so.
+    async fn entries(
+        &mut self,
+        who: usize,
+        after: Position,
+        limits: BatchLimits,
+    ) -> Result<Option<Vec<Entry>>, JournalError> {
+        if self.damaged[who].is_some_and(|until| until > Instant::now()) {
+            return Ok(None);
+        }
+        match self.cursor.read(after, limits).await {
+            Err(JournalError::Damaged(_)) => {
+                self.damaged[who] = Some(Instant::now() + DAMAGED);
+                Ok(None)
+            }
+            read => {
+                self.damaged[who] = None;
+                read.map(Some)
+            }
+        }
+    }
+
     pub(super) async fn fill_front(&mut self) -> Result<(), JournalError> {
         if self.held().is_some_and(|oldest| oldest.elapsed() >= STUCK) && self.starves() {
             self.unstick();
@@ -25,7 +47,7 @@ impl Delivery {
                 return Ok(());
             }
             let room = BatchLimits { events: CHUNK.events.min(SPAN.events - self.window.len()), ..CHUNK };
-            let entries = self.cursor.read(self.window.read(), room).await?;
+            let entries = self.entries(FRONT, self.window.read(), room).await?.unwrap_or_default();
             if entries.is_empty() {
                 break;
             }
@@ -129,14 +151,16 @@ impl Delivery {
                 self.more = true;
                 break;
             }
-            self.read_lanes(after, front).await?;
+            if !self.read_lanes(after, front).await? {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// Reads one chunk behind `after` for every lane that is within it and has room.
-    pub(super) async fn read_lanes(&mut self, after: Position, front: Position) -> Result<(), JournalError> {
-        let mut entries = self.cursor.read(after, CHUNK).await?;
+    /// Reads one chunk behind `after` for every lane that is within it and has room. Whether it could be read.
+    async fn read_lanes(&mut self, after: Position, front: Position) -> Result<bool, JournalError> {
+        let Some(mut entries) = self.entries(LANES, after, CHUNK).await? else { return Ok(false) };
         entries.retain(|entry| entry.position <= front);
         let end = entries.last().map_or(front, |entry| entry.position);
         let mut taking: HashMap<usize, Position> = HashMap::new();
@@ -178,7 +202,7 @@ impl Delivery {
         }
         self.touched();
         self.forget_history();
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn lane_has_room(&self, at: usize) -> bool {

@@ -103,6 +103,12 @@ pub(super) fn read(payload: &[u8], count: u16, stream: impl FnOnce(&str) -> Arc<
     (events.len() == usize::from(count) && from.is_empty()).then_some(Part { stream, events })
 }
 
+/// Reads a frame's stream and the change to its checkpoint; none if that is no such frame.
+pub(super) fn delta(payload: &[u8]) -> Option<(&str, Option<CheckpointDelta>)> {
+    let mut bytes = payload;
+    Some((read_text(&mut bytes)?, read_delta(&mut bytes)?))
+}
+
 /// What a checkpoint needs of a frame of events: the stream, the change, and the keys and CreatedTimes.
 pub(super) struct Glance<'a> {
     pub(super) stream: &'a str,

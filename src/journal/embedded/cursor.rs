@@ -90,8 +90,8 @@ impl Cursor for EmbeddedCursor {
                 })
                 .await?;
                 self.readers()[at] = Some(reader);
-                read?;
-                raw.entries(after, limits)?
+                let entries = read.and_then(|()| raw.entries(after, limits));
+                entries.inspect_err(|error| self.shared.harm.note(error))?
             }
         };
         self.has_read(&entries);
@@ -177,7 +177,7 @@ impl Raw {
             events < limits.events && bytes.len() < most
         });
         match read {
-            Err(error) if frames.is_empty() => Err(writer::told(&error)),
+            Err(error) if frames.is_empty() => Err(writer::told_of("events", error)),
             _ => Ok(()),
         }
     }

@@ -120,6 +120,78 @@ impl Disk for Folder {
     }
 }
 
+/// A folder of the file system that is only looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Looked(pub(super) PathBuf);
+
+impl Disk for Looked {
+    fn names(&self) -> io::Result<Vec<String>> {
+        match Folder(self.0.clone()).names() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    fn create(&self, _name: &str) -> io::Result<Box<dyn File>> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(Legible(fs::File::open(self.0.join(name))?)))
+    }
+
+    fn remove(&self, _name: &str) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+/// A disk gives up a piece of so many bytes at once.
+const PIECE: u64 = 4096;
+
+/// A file of which some may not be legible: that reads as zeros, which are damage.
+struct Legible(fs::File);
+
+impl File for Legible {
+    fn len(&self) -> io::Result<u64> {
+        File::len(&self.0)
+    }
+
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        if let Ok(read) = File::read_at(&self.0, into, at) {
+            return Ok(read);
+        }
+        let there = usize::try_from(File::len(&self.0)?.saturating_sub(at)).unwrap_or(usize::MAX);
+        let length = into.len().min(there);
+        let mut done = 0;
+        while done < length {
+            let from = at + done as u64;
+            let part = usize::try_from(PIECE - from % PIECE).unwrap_or(1).min(length - done);
+            let piece = &mut into[done..done + part];
+            if !matches!(File::read_at(&self.0, piece, from), Ok(read) if read == part) {
+                piece.fill(0);
+            }
+            done += part;
+        }
+        Ok(length)
+    }
+
+    fn write_at(&self, _bytes: &[u8], _at: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
 impl File for fs::File {
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())

@@ -1,45 +1,23 @@
 //! An open journal: two threads that write, and what they share with those who ask them.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, oneshot, watch};
+use uuid::Uuid;
 
-use super::batch;
 use super::cursor::{EmbeddedCursor, settled};
-use super::disk::Disk;
 use super::keeper::{Keeper, Note};
-use super::letters::{EmbeddedLetters, Letters};
-use super::log::{Durability, Log, LogError, Notice, Options, Reader, Visit};
-use super::place::Place;
-use super::state::{Clock, Held, PATIENCE, Settings, Shared, State, micros};
+use super::letters::EmbeddedLetters;
+use super::log::Reader;
+use super::parts::{Disks, Parts, place_lost};
+use super::place;
+use super::state::{Clock, Harm, Held, PATIENCE, Settings, Shared, State, micros};
 use super::tail::{Flow, Tail};
-use super::writer::{self, Order, Writer};
+use super::writer::{self, Ended, Order, Writer};
 use crate::attempt::Position;
-use crate::journal::{
-    Batch, Begin, Checkpoint, CheckpointDelta, Cursor, CursorState, DeadLetters as _, JournalError, JournalStats,
-};
-
-/// What the logs hold, as their headers say.
-const EVENTS: u16 = 1;
-const OUTCOMES: u16 = 2;
-
-/// Of what the folder may hold, dead letters may take one of so many parts.
-const LETTERS_PART: u64 = 8;
-
-/// A file of outcomes is no larger.
-const OUTCOMES_BYTES: u64 = 4 << 20;
-
-/// The folders of a journal.
-#[derive(Clone)]
-pub(super) struct Disks {
-    pub(super) events: Arc<dyn Disk>,
-    pub(super) outcomes: Arc<dyn Disk>,
-    pub(super) places: Arc<dyn Disk>,
-    pub(super) letters: Arc<dyn Disk>,
-}
+use crate::journal::{Batch, Begin, Cursor, CursorState, DeadLetters as _, JournalError, JournalStats};
 
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
@@ -47,90 +25,8 @@ pub(super) struct Engine {
     disks: Disks,
     orders: Sender<Order>,
     notes: Sender<Note>,
-}
-
-/// A frame's stream, change, and keys and CreatedTimes.
-type Waiting = (String, Option<CheckpointDelta>, Vec<(i32, i64)>);
-
-/// Collects the checkpoints of the streams, from what the last segment says.
-#[derive(Default)]
-struct Checkpoints {
-    all: BTreeMap<Arc<str>, Checkpoint>,
-    /// What a segment begins with, until all of that is there.
-    begun: Vec<(Arc<str>, Checkpoint)>,
-    /// What the frames say that are no whole batch yet.
-    waiting: Vec<Waiting>,
-    damaged: bool,
-}
-
-impl Checkpoints {
-    fn visit(&mut self, visit: &Visit<'_>) {
-        match visit {
-            Visit::Frame(head, payload) => match head.kind {
-                batch::CHECKPOINT => match batch::read_checkpoint(payload) {
-                    Some(begun) => self.begun.push(begun),
-                    None => self.damaged = true,
-                },
-                batch::EVENTS => match batch::glance(payload, head.count) {
-                    Some(part) => self.waiting.push((part.stream.to_owned(), part.delta, part.keys)),
-                    None => self.damaged = true,
-                },
-                _ => {}
-            },
-            Visit::Whole => {
-                self.all.extend(self.begun.drain(..));
-                self.apply();
-            }
-            Visit::Torn => {
-                self.begun.clear();
-                self.waiting.clear();
-            }
-        }
-    }
-
-    fn apply(&mut self) {
-        // The change comes with the last frame of a batch, and is about the events of all of them.
-        let Some((stream, Some(delta), _)) = self.waiting.last() else {
-            self.waiting.clear();
-            return;
-        };
-        let kept = self.all.entry(stream.as_str().into()).or_insert_with(|| Checkpoint::bare(delta));
-        kept.apply_named(delta, self.waiting.iter().flat_map(|(_, _, keys)| keys).copied());
-        self.waiting.clear();
-    }
-}
-
-pub(super) fn say(notices: Vec<Notice>) {
-    for notice in notices {
-        match notice {
-            Notice::TornTail { name, at } => {
-                tracing::info!(file = name, at, "what was being written when the router ended is passed over");
-            }
-            Notice::Unfinished(name) => tracing::debug!(file = name, "a file that was never used is removed"),
-        }
-    }
-}
-
-/// Opens the log of outcomes. Where it cannot be read, a new one is begun: without outcomes some events are delivered
-/// twice, without a journal none is delivered at all.
-fn open_outcomes(disk: &Arc<dyn Disk>) -> Result<Log, LogError> {
-    let options =
-        Options { log: OUTCOMES, segment_bytes: OUTCOMES_BYTES, durability: Durability::Never, recycle: false };
-    let open = || Log::open(Arc::clone(disk), options, Position(0), &mut |_| {});
-    let (log, notices) = match open() {
-        Err(error @ LogError::Damaged { .. }) => {
-            tracing::warn!(%error, "what was delivered lately is not known any more: some events may come twice");
-            let failed = |error| LogError::Io { what: "clear", name: "the outcomes".to_owned(), error };
-            for name in disk.names().map_err(failed)? {
-                disk.remove(&name).map_err(failed)?;
-            }
-            disk.sync().map_err(failed)?;
-            open()?
-        }
-        other => other?,
-    };
-    say(notices);
-    Ok(log)
+    /// Processors of whom it is not known where they were.
+    lost: Vec<Arc<str>>,
 }
 
 impl Engine {
@@ -142,31 +38,7 @@ impl Engine {
         processors: &[Arc<str>],
         lock: Arc<dyn std::any::Any + Send + Sync>,
     ) -> Result<Self, JournalError> {
-        let io = |error: io::Error| match error.kind() {
-            io::ErrorKind::InvalidData => JournalError::Damaged(error.to_string()),
-            _ => JournalError::Io { what: "read places".to_owned(), why: error.to_string() },
-        };
-        let found = Place::all(&disks.places).map_err(io)?;
-        let highest = |state: &CursorState| state.lanes.iter().map(|(_, at)| *at).fold(state.front, Position::max);
-        let floor = found.values().map(|(_, state)| highest(state)).max().unwrap_or_default();
-        let letters = Letters::open(&disks.letters, settings.max_bytes / LETTERS_PART);
-        let (letters, view) = letters.map_err(|error| writer::told(&error))?;
-        let floor = floor.max(letters.highest());
-        let outcomes = open_outcomes(&disks.outcomes).map_err(|error| writer::told(&error))?;
-        let options = Options {
-            log: EVENTS,
-            segment_bytes: settings.segment_bytes(),
-            durability: if settings.synced { Durability::Each } else { Durability::Later },
-            recycle: settings.synced,
-        };
-        let mut checkpoints = Checkpoints::default();
-        let opened = Log::open(Arc::clone(&disks.events), options, floor, &mut |visit| checkpoints.visit(&visit));
-        let (log, notices) = opened.map_err(|error| writer::told(&error))?;
-        if checkpoints.damaged {
-            return Err(JournalError::Damaged("a frame of the newest segment holds what no router writes".to_owned()));
-        }
-        say(notices);
-
+        let Parts { log, checkpoints, outcomes, letters, view, places: found, lost } = Parts::open(&disks, &settings)?;
         let events = log.segments();
         let newest = events.newest().unwrap_or_default();
         let clock = Clock::new(
@@ -183,11 +55,22 @@ impl Engine {
             if !active {
                 tracing::info!(
                     processor = &*name,
-                    "the journal knows a processor that is not configured: nothing is kept for it"
+                    "the journal knows a processor that is not configured: nothing is kept for it; journal rename and \
+                     journal forget act on it"
                 );
             }
             held.insert(Arc::clone(&name), Held::new(state, active));
             places.insert(name, place);
+        }
+        let harm = Arc::new(Harm::default());
+        if let Err(error) = &letters {
+            harm.note(error);
+        }
+        let lost: Vec<_> = processors.iter().filter(|name| lost.contains(&place::stem(name))).cloned().collect();
+        let first = events.before_first().unwrap_or_default();
+        for name in &lost {
+            // Whatever it has not had yet is kept for it.
+            held.insert(Arc::clone(name), Held::new(CursorState { front: first, lanes: Vec::new() }, true));
         }
         let shared = Arc::new(Shared {
             settings,
@@ -195,10 +78,11 @@ impl Engine {
             outcomes: outcomes.segments(),
             letters: view.segments(),
             clock,
+            harm: Arc::clone(&harm),
             newest: watch::Sender::new(newest),
             space: Notify::new(),
             passed: Notify::new(),
-            checkpoints: Mutex::new(checkpoints.all),
+            checkpoints: Mutex::new(checkpoints),
             state: Mutex::new(State {
                 tail: Tail::new(newest),
                 flow: Flow::new(newest),
@@ -227,15 +111,17 @@ impl Engine {
         };
         let kept = Arc::clone(&lock);
         start("journal", move || {
-            writer.run();
+            let ended = writer.run();
             drop(kept);
+            tell(ended);
         })?;
         start("outcomes", move || {
-            keeper.run();
+            let ended = keeper.run();
             drop(lock);
+            tell(ended);
         })?;
-        let letters = Arc::new(view.told_by(notes.clone()));
-        Ok(Self { shared, letters, disks, orders, notes })
+        let letters = Arc::new(view.told_by(notes.clone(), harm));
+        Ok(Self { shared, letters, disks, orders, notes, lost })
     }
 
     pub(super) async fn append(&self, batch: &mut Batch) -> Result<Position, JournalError> {
@@ -293,6 +179,11 @@ impl Engine {
 
     pub(super) async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {
         let name: Arc<str> = processor.into();
+        if self.lost.contains(&name) {
+            let error = place_lost(&place::stem(&name));
+            self.shared.harm.note(&error);
+            return Err(error);
+        }
         let known = {
             let mut state = self.shared.lock();
             if state.closed {
@@ -329,6 +220,36 @@ impl Engine {
         Ok(Arc::new(EmbeddedCursor::new(name, Arc::clone(&self.shared), self.notes.clone(), readers, settled)))
     }
 
+    /// Says which streams it knows that are not configured.
+    pub(super) fn say_dormant(&self, streams: &[Arc<str>]) {
+        for name in self.shared.checkpoints().keys().filter(|name| !streams.contains(name)) {
+            tracing::info!(
+                stream = &**name,
+                "the journal knows a stream that is not configured: journal rename and journal forget act on it"
+            );
+        }
+    }
+
+    /// Gives a stream the checkpoint of the one that read the same vCenter last, and is none of `configured`.
+    pub(super) async fn adopt(
+        &self,
+        stream: &str,
+        instance: Uuid,
+        configured: &[Arc<str>],
+    ) -> Result<Option<Arc<str>>, JournalError> {
+        let orphan = {
+            let checkpoints = self.shared.checkpoints();
+            let orphans = checkpoints.iter().filter(|(name, of)| of.instance == instance && !configured.contains(name));
+            let newest = orphans.max_by_key(|(_, of)| of.newest).map(|(name, _)| Arc::clone(name));
+            newest.filter(|_| !checkpoints.contains_key(stream))
+        };
+        let Some(orphan) = orphan else { return Ok(None) };
+        let (answer, answered) = oneshot::channel();
+        let order = Order::Adopt { from: Arc::clone(&orphan), to: stream.into(), answer };
+        self.orders.send(order).map_err(|_| JournalError::Closed)?;
+        answered.await.unwrap_or(Err(JournalError::Closed)).map(|adopted| adopted.then_some(orphan))
+    }
+
     /// Gives a new processor its place.
     async fn begin(&self, name: &Arc<str>, begin: Begin) -> Result<CursorState, JournalError> {
         let newest = *self.shared.newest.borrow();
@@ -339,7 +260,8 @@ impl Engine {
             Begin::Time(time) => {
                 let mut reader = Reader::new(Arc::clone(&self.disks.events), self.shared.events.clone());
                 let before =
-                    blocking(move || reader.before(micros(time)).map_err(|error| writer::told(&error))).await?;
+                    blocking(move || reader.before(micros(time)).map_err(|error| writer::told_of("events", error)))
+                        .await?;
                 before.max(first)
             }
         };
@@ -384,6 +306,14 @@ impl Engine {
         let keeper = keeper.await.unwrap_or(Ok(()));
         drop(self.orders.send(Order::Close(wrote)));
         writer.await.unwrap_or(Ok(())).and(keeper)
+    }
+}
+
+/// The folder is free for the next one when all threads have said that they ended.
+fn tell(ended: Option<Ended>) {
+    if let Some((answer, end)) = ended {
+        // Whoever asked may have gone.
+        drop(answer.send(end));
     }
 }
 

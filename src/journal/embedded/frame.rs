@@ -82,6 +82,11 @@ impl Header {
         bytes
     }
 
+    /// Whether the checksum is right, whatever the version says.
+    pub(super) fn is_whole(bytes: &[u8]) -> bool {
+        bytes.len() >= HEADER && crc32fast::hash(&bytes[..60]) == u32::from_le_bytes(take(bytes, 60))
+    }
+
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         if bytes.len() < HEADER || bytes[..8] != MAGIC {
             return Err(HeaderError::Strange);

@@ -13,7 +13,7 @@ use super::log::Log;
 use super::outcomes;
 use super::place::Place;
 use super::state::{Held, Shared};
-use super::writer::{self, Order};
+use super::writer::{self, Ended, Order};
 use crate::journal::{CursorState, JournalError, Settlement};
 
 /// How long a place may be other than what is durable.
@@ -43,7 +43,8 @@ pub(super) enum Note {
 
 pub(super) struct Keeper {
     pub(super) outcomes: Log,
-    pub(super) letters: Letters,
+    /// Why they cannot be used, if they are damaged.
+    pub(super) letters: Result<Letters, JournalError>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) places: BTreeMap<Arc<str>, Place>,
     pub(super) shared: Arc<Shared>,
@@ -57,7 +58,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self) -> Option<Ended> {
         let mut sync_at: Option<Instant> = None;
         loop {
             let first = match sync_at {
@@ -67,7 +68,7 @@ impl Keeper {
             let mut next = match first {
                 Ok(note) => Some(note),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => return None,
             };
             let mut ended: Vec<(Arc<str>, Vec<Settlement>)> = Vec::new();
             let mut wishes = Vec::new();
@@ -93,7 +94,10 @@ impl Keeper {
             let wrote = !ended.is_empty();
             self.record(ended);
             if !wishes.is_empty() {
-                self.letters.grant(wishes, self.shared.clock.now());
+                match &mut self.letters {
+                    Ok(letters) => letters.grant(wishes, self.shared.clock.now()),
+                    Err(error) => wishes.into_iter().for_each(|wish| wish.refuse(error)),
+                }
             }
             for answer in flushes {
                 // Whoever asked may have gone.
@@ -104,8 +108,7 @@ impl Keeper {
                 self.record(Vec::new());
                 let synced = self.sync();
                 let logged = self.outcomes.sync().map_err(|error| writer::told(&error));
-                drop(answer.send(synced.and(logged)));
-                break;
+                return Some((answer, synced.and(logged)));
             }
             if sync_at.is_some_and(|at| at <= Instant::now()) {
                 sync_at = self.sync().is_err().then(|| Instant::now() + SYNC);

@@ -13,7 +13,8 @@ use super::disk::Disk;
 use super::engine::blocking;
 use super::keeper::Note;
 use super::log::{Durability, Frames, Log, LogError, Options, Reader, Segments};
-use super::state::micros;
+use super::parts::LETTERS;
+use super::state::{Harm, micros};
 use super::{frame::Head, writer};
 use crate::attempt::{Position, Reason, Target};
 use crate::event::Event;
@@ -21,12 +22,9 @@ use crate::event::stored::{read_number, read_signed, read_text, write_number, wr
 use crate::journal::letters::full;
 use crate::journal::{DeadLetter, DeadLetters, Entry, JournalError, LetterId, LettersPlace};
 
-/// What the log holds, as its headers say.
-const LETTERS: u16 = 3;
-
 /// Kinds of frames, of one record each.
-const LETTER: u8 = 1;
-const GONE: u8 = 2;
+pub(super) const LETTER: u8 = 1;
+pub(super) const GONE: u8 = 2;
 
 /// A file is no larger.
 const SEGMENT_BYTES: u64 = 4 << 20;
@@ -75,7 +73,7 @@ fn write_id(out: &mut Vec<u8>, LetterId { position, processor, target }: &Letter
     write_text(out, target.as_str());
 }
 
-fn read_id(bytes: &mut &[u8]) -> Option<LetterId> {
+pub(super) fn read_id(bytes: &mut &[u8]) -> Option<LetterId> {
     let position = Position(read_number(bytes)?);
     let processor = read_text(bytes)?.into();
     Some(LetterId { position, processor, target: Target::new(read_text(bytes)?) })
@@ -93,7 +91,7 @@ fn write(frames: &mut Frames, letter: &DeadLetter) {
     });
 }
 
-fn read(payload: &[u8]) -> Option<DeadLetter> {
+pub(super) fn read(payload: &[u8]) -> Option<DeadLetter> {
     let mut bytes = payload;
     let LetterId { position, processor, target } = read_id(&mut bytes)?;
     let attempts = u32::try_from(read_number(&mut bytes)?).ok()?;
@@ -122,6 +120,17 @@ pub(super) enum Wish {
     Discard(Vec<LetterId>, oneshot::Sender<Result<usize, JournalError>>),
 }
 
+impl Wish {
+    /// It cannot be granted.
+    pub(super) fn refuse(self, error: &JournalError) {
+        // Whoever asked may have gone.
+        match self {
+            Self::Keep(_, answer) => drop(answer.send(Err(error.clone()))),
+            Self::Discard(_, answer) => drop(answer.send(Err(error.clone()))),
+        }
+    }
+}
+
 impl Letters {
     /// Opens the log, and finds the letters that count.
     pub(super) fn open(disk: &Arc<dyn Disk>, max_bytes: u64) -> Result<(Self, EmbeddedLetters), LogError> {
@@ -132,7 +141,7 @@ impl Letters {
             recycle: false,
         };
         let (log, notices) = Log::open(Arc::clone(disk), options, Position(0), &mut |_| {})?;
-        super::engine::say(notices);
+        super::parts::say(notices);
         let mut index = Index::default();
         let mut strange = None;
         let mut reader = Reader::new(Arc::clone(disk), log.segments());
@@ -157,6 +166,8 @@ impl Letters {
             disk: Arc::clone(disk),
             segments: log.segments(),
             notes: None,
+            damaged: None,
+            harm: None,
         };
         Ok((Self { log, index, reader, max_bytes }, view))
     }
@@ -164,6 +175,44 @@ impl Letters {
     /// The highest place of an event that there is a letter of.
     pub(super) fn highest(&self) -> Position {
         lock(&self.index).places.last_key_value().map_or(Position(0), |(id, _)| id.position)
+    }
+
+    /// Lets a processor's letters be those of another one, or lets them go. Says how many there were.
+    ///
+    /// # Errors
+    /// Some cannot be read or written; the rest is as it was.
+    pub(super) fn give(&mut self, from: &str, to: Option<&Arc<str>>, time: i64) -> Result<usize, LogError> {
+        let mut of: Vec<(Position, LetterId)> = {
+            let index = lock(&self.index);
+            let of = index.places.iter().filter(|(id, _)| &*id.processor == from);
+            of.map(|(id, place)| (place.record, id.clone())).collect()
+        };
+        of.sort();
+        for (record, id) in &of {
+            let mut letter = None;
+            if to.is_some() {
+                self.reader.read(Position(record.0 - 1), &mut |head, payload| {
+                    letter = read(payload).filter(|_| head.first == *record);
+                    false
+                })?;
+            }
+            let renamed = letter.zip(to).map(|(letter, to)| DeadLetter { processor: Arc::clone(to), ..letter });
+            let mut place = None;
+            self.log.append(time, &mut |_| {}, &mut |frames| {
+                if let Some(letter) = &renamed {
+                    let (record, before) = (frames.next(), frames.bytes());
+                    write(frames, letter);
+                    place = Some(Place { record, bytes: (frames.bytes() - before) as u64 });
+                }
+                frames.push(GONE, 1, true, |out| write_id(out, id));
+            })?;
+            let mut index = lock(&self.index);
+            index.remove(id);
+            if let Some((letter, place)) = renamed.zip(place) {
+                index.insert(letter.id(), place);
+            }
+        }
+        Ok(of.len())
     }
 
     /// Does what is wished, together and at once.
@@ -288,11 +337,28 @@ pub(super) struct EmbeddedLetters {
     disk: Arc<dyn Disk>,
     segments: Segments,
     notes: Option<Sender<Note>>,
+    /// Why they cannot be used.
+    damaged: Option<JournalError>,
+    /// Where damage is noted.
+    harm: Option<Arc<Harm>>,
 }
 
 impl EmbeddedLetters {
-    pub(super) fn told_by(mut self, notes: Sender<Note>) -> Self {
+    /// Letters that cannot be used: nobody knows which there are.
+    pub(super) fn damaged(disk: &Arc<dyn Disk>, error: JournalError) -> Self {
+        Self {
+            index: Shared::default(),
+            disk: Arc::clone(disk),
+            segments: Segments::default(),
+            notes: None,
+            damaged: Some(error),
+            harm: None,
+        }
+    }
+
+    pub(super) fn told_by(mut self, notes: Sender<Note>, harm: Arc<Harm>) -> Self {
         self.notes = Some(notes);
+        self.harm = Some(harm);
         self
     }
 
@@ -310,8 +376,18 @@ impl EmbeddedLetters {
         answered.await.unwrap_or(Err(JournalError::Closed))
     }
 
-    fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.disk), self.segments.clone())
+    fn reader(&self) -> Result<Reader, JournalError> {
+        match &self.damaged {
+            Some(error) => Err(error.clone()),
+            None => Ok(Reader::new(Arc::clone(&self.disk), self.segments.clone())),
+        }
+    }
+
+    fn noted<T>(&self, read: Result<T, JournalError>) -> Result<T, JournalError> {
+        if let (Err(error), Some(harm)) = (&read, &self.harm) {
+            harm.note(error);
+        }
+        read
     }
 }
 
@@ -326,8 +402,8 @@ impl DeadLetters for EmbeddedLetters {
     }
 
     async fn read(&self, after: LettersPlace) -> Result<(Vec<DeadLetter>, LettersPlace), JournalError> {
-        let (mut reader, index) = (self.reader(), Arc::clone(&self.index));
-        blocking(move || {
+        let (mut reader, index) = (self.reader()?, Arc::clone(&self.index));
+        let read = blocking(move || {
             let mut letters = Vec::new();
             let mut last = after;
             let found = reader.read(Position(after.0), &mut |head, payload| {
@@ -338,10 +414,10 @@ impl DeadLetters for EmbeddedLetters {
                 }
                 letters.len() < PAGE
             });
-            found.map_err(|error| writer::told(&error))?;
+            found.map_err(|error| writer::told_of("letters", error))?;
             Ok((letters, last))
-        })
-        .await
+        });
+        self.noted(read.await)
     }
 
     fn ids(&self) -> Vec<LetterId> {
@@ -349,19 +425,22 @@ impl DeadLetters for EmbeddedLetters {
     }
 
     async fn get(&self, letter: &LetterId) -> Result<Option<DeadLetter>, JournalError> {
+        if let Some(error) = &self.damaged {
+            return Err(error.clone());
+        }
         let place = lock(&self.index).places.get(letter).copied();
         let Some(Place { record, .. }) = place else { return Ok(None) };
-        let mut reader = self.reader();
-        blocking(move || {
+        let mut reader = self.reader()?;
+        let read = blocking(move || {
             let mut letter = None;
             let found = reader.read(Position(record.0 - 1), &mut |head, payload| {
                 letter = read(payload).filter(|_| head.first == record);
                 false
             });
-            found.map_err(|error| writer::told(&error))?;
+            found.map_err(|error| writer::told_of("letters", error))?;
             Ok(letter)
-        })
-        .await
+        });
+        self.noted(read.await)
     }
 
     fn held(&self) -> (u64, u64) {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub(super) use open::Visit;
 pub(super) use read::Reader;
 pub(super) use segment::Segments;
+pub(super) use segment::{base as segment_base, name as segment_name};
 
 use super::disk::{Disk, File};
 use super::frame::{Before, HEADER, Head, Header, HeaderError, LAST};
@@ -63,7 +64,7 @@ pub(super) enum LogError {
     },
 }
 
-fn failed(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> LogError {
+pub(super) fn failed(what: &'static str, name: &str) -> impl FnOnce(io::Error) -> LogError {
     let name = name.to_owned();
     move |error| LogError::Io { what, name, error }
 }

@@ -6,17 +6,22 @@
 mod batch;
 mod cursor;
 mod disk;
+pub mod dormant;
 mod engine;
 mod frame;
+pub mod inspect;
 mod keeper;
 mod letters;
 mod log;
 #[cfg(test)]
 mod model;
 mod outcomes;
+mod parts;
 mod place;
+pub mod repair;
 mod scan;
 mod state;
+mod survey;
 mod tail;
 mod writer;
 
@@ -28,13 +33,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use uuid::Uuid;
 
 pub use state::Settings;
 
 use super::{Batch, Begin, Checkpoint, Cursor, DeadLetters, Journal, JournalError, JournalStats};
 use crate::attempt::{BatchLimits, Position};
 use disk::Folder;
-use engine::{Disks, Engine, blocking};
+use engine::{Engine, blocking};
+use parts::Disks;
 
 /// The file that is locked, so that one process alone writes.
 pub(super) const LOCK: &str = "lock";
@@ -50,6 +57,8 @@ pub struct EmbeddedJournal {
     folder: PathBuf,
     settings: Settings,
     processors: Vec<Arc<str>>,
+    /// None, if it was not told which there are.
+    streams: Option<Vec<Arc<str>>>,
     open: ArcSwapOption<(Engine, [u8; 32])>,
     /// Why it is not open.
     trouble: Mutex<String>,
@@ -60,7 +69,14 @@ impl EmbeddedJournal {
     #[must_use]
     pub fn new(folder: &Path, settings: Settings, processors: Vec<Arc<str>>) -> Self {
         let trouble = Mutex::new("it is not open yet".to_owned());
-        Self { folder: folder.to_owned(), settings, processors, open: ArcSwapOption::empty(), trouble }
+        Self { folder: folder.to_owned(), settings, processors, streams: None, open: ArcSwapOption::empty(), trouble }
+    }
+
+    /// And for the streams of those names, which take over what it holds of others.
+    #[must_use]
+    pub fn of_streams(mut self, streams: Vec<Arc<str>>) -> Self {
+        self.streams = Some(streams);
+        self
     }
 
     /// On simulated disks, and open.
@@ -75,7 +91,7 @@ impl EmbeddedJournal {
         let disks = Disks { events, outcomes, places, letters };
         let engine = Engine::open(disks, settings.clone(), &processors, Arc::new(()))?;
         let open = ArcSwapOption::from_pointee((engine, [7; 32]));
-        Ok(Self { folder: PathBuf::new(), settings, processors, open, trouble: Mutex::default() })
+        Ok(Self { folder: PathBuf::new(), settings, processors, streams: None, open, trouble: Mutex::default() })
     }
 
     fn engine(&self) -> Result<Arc<(Engine, [u8; 32])>, JournalError> {
@@ -88,6 +104,19 @@ fn failed(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> JournalErro
     move |error| JournalError::Io { what, why: error.to_string() }
 }
 
+/// Whose the folder is now; none, if nobody writes there.
+fn owner(folder: &Path) -> Option<String> {
+    let mut file = fs::File::open(folder.join(LOCK)).ok()?;
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock)).then(|| owner_in(&mut file))
+}
+
+/// Who says in the file that it is theirs.
+fn owner_in(file: &mut fs::File) -> String {
+    let mut owner = String::new();
+    drop(file.read_to_string(&mut owner));
+    owner.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |id| format!("process {id}"))
+}
+
 /// Takes the folder for this process alone.
 fn lock(folder: &Path) -> Result<fs::File, JournalError> {
     let path = folder.join(LOCK);
@@ -96,10 +125,7 @@ fn lock(folder: &Path) -> Result<fs::File, JournalError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            drop(file.read_to_string(&mut owner));
-            let owner =
-                owner.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |id| format!("process {id}"));
+            let owner = owner_in(&mut file);
             return Err(JournalError::InUse { folder: folder.display().to_string(), owner });
         }
         Err(TryLockError::Error(error)) => return Err(failed(format!("lock {}", path.display()))(error)),
@@ -129,17 +155,26 @@ fn signing_key(folder: &Path) -> std::io::Result<[u8; 32]> {
     Ok(key)
 }
 
-fn open(folder: &Path, settings: Settings, processors: &[Arc<str>]) -> Result<(Engine, [u8; 32]), JournalError> {
-    let made = |path: PathBuf| Folder::make(&path).map_err(failed(format!("make {}", path.display())));
-    made(folder.to_owned())?;
-    let lock = lock(folder)?;
-    let key = signing_key(folder).map_err(failed("read or make its key"))?;
-    let disks = Disks {
+/// A folder, made where it is not there.
+fn made(path: PathBuf) -> Result<Folder, JournalError> {
+    Folder::make(&path).map_err(failed(format!("make {}", path.display())))
+}
+
+/// The folders in that of a journal.
+fn disks(folder: &Path) -> Result<Disks, JournalError> {
+    Ok(Disks {
         events: Arc::new(made(folder.join("events"))?),
         outcomes: Arc::new(made(folder.join("outcomes"))?),
         places: Arc::new(made(folder.join("places"))?),
         letters: Arc::new(made(folder.join("letters"))?),
-    };
+    })
+}
+
+fn open(folder: &Path, settings: Settings, processors: &[Arc<str>]) -> Result<(Engine, [u8; 32]), JournalError> {
+    made(folder.to_owned())?;
+    let lock = lock(folder)?;
+    let key = signing_key(folder).map_err(failed("read or make its key"))?;
+    let disks = disks(folder)?;
     Ok((Engine::open(disks, settings, processors, Arc::new(lock))?, key))
 }
 
@@ -152,6 +187,9 @@ impl Journal for EmbeddedJournal {
         let (folder, settings, processors) = (self.folder.clone(), self.settings.clone(), self.processors.clone());
         match blocking(move || open(&folder, settings, &processors)).await {
             Ok(opened) => {
+                if let Some(streams) = &self.streams {
+                    opened.0.say_dormant(streams);
+                }
                 self.open.store(Some(Arc::new(opened)));
                 Ok(())
             }
@@ -193,6 +231,13 @@ impl Journal for EmbeddedJournal {
         // A copy, so that making its table holds up nobody who appends.
         let kept = self.engine()?.0.shared.checkpoints().get(stream).cloned();
         Ok(kept.map(|kept| kept.opened()))
+    }
+
+    async fn adopt(&self, stream: &str, instance: Uuid) -> Result<Option<Arc<str>>, JournalError> {
+        match &self.streams {
+            Some(streams) => self.engine()?.0.adopt(stream, instance, streams).await,
+            None => Ok(None),
+        }
     }
 
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {

@@ -83,38 +83,61 @@ fn decode(bytes: &[u8]) -> Option<(u64, Arc<str>, CursorState)> {
     Some((number, name, CursorState { front, lanes }))
 }
 
+/// Each processor's place.
+pub(super) type Places = BTreeMap<Arc<str>, (Place, CursorState)>;
+
+/// What is in the files of places.
+pub(super) struct Found {
+    /// Each processor's: how often it was written, in which of the files, and what.
+    pub(super) places: BTreeMap<Arc<str>, (u64, usize, CursorState)>,
+    /// Pairs of files of which none can be read, by what their names have in common.
+    pub(super) broken: Vec<String>,
+}
+
+/// Reads the files of all processors. Where one is not whole, the other counts: it is older, or this was the first to
+/// be written and nobody was told.
+///
+/// # Errors
+/// The folder or a file cannot be read.
+pub(super) fn find(disk: &Arc<dyn Disk>) -> io::Result<Found> {
+    let mut places: BTreeMap<Arc<str>, (u64, usize, CursorState)> = BTreeMap::new();
+    let mut unreadable = Vec::new();
+    for file in disk.names()?.iter().filter(|name| name.ends_with(".cursor")) {
+        let content = disk.open(file)?;
+        let mut bytes = vec![0; usize::try_from(content.len()?.min(MOST)).unwrap_or(0)];
+        let read = content.read_at(&mut bytes, 0)?;
+        let Some((number, name, state)) = decode(&bytes[..read]) else {
+            unreadable.push(file.clone());
+            continue;
+        };
+        let turn = usize::from(*file == file_name(&name, 1));
+        if places.get(&name).is_none_or(|(other, ..)| *other < number) {
+            places.insert(name, (number, turn, state));
+        }
+    }
+    let both = |name: &&str| unreadable.iter().any(|other| *other == format!("{name}.b.cursor"));
+    let broken = unreadable.iter().filter_map(|file| file.strip_suffix(".a.cursor")).filter(both);
+    Ok(Found { broken: broken.map(str::to_owned).collect(), places })
+}
+
+/// What the names of a processor's files have in common.
+pub(super) fn stem(processor: &str) -> String {
+    let name = file_name(processor, 0);
+    name.strip_suffix(".a.cursor").unwrap_or(&name).to_owned()
+}
+
+/// The two files with such names.
+pub(super) fn files(stem: &str) -> [String; 2] {
+    [format!("{stem}.a.cursor"), format!("{stem}.b.cursor")]
+}
+
 impl Place {
-    /// The places of all processors that there are.
+    /// The places of all processors that there are, and the files of those of whom it is not known.
     ///
     /// # Errors
-    /// The folder or a file cannot be read, or not be made durable; or both files of a processor are damaged. Where
-    /// one is not whole, the other counts: it is older, or this was the first to be written and nobody was told.
-    pub(super) fn all(disk: &Arc<dyn Disk>) -> io::Result<BTreeMap<Arc<str>, (Self, CursorState)>> {
-        let mut found: BTreeMap<Arc<str>, (u64, usize, CursorState)> = BTreeMap::new();
-        let mut unreadable = Vec::new();
-        for file in disk.names()?.iter().filter(|name| name.ends_with(".cursor")) {
-            let content = disk.open(file)?;
-            let mut bytes = vec![0; usize::try_from(content.len()?.min(MOST)).unwrap_or(0)];
-            let read = content.read_at(&mut bytes, 0)?;
-            let Some((number, name, state)) = decode(&bytes[..read]) else {
-                unreadable.push(file.clone());
-                continue;
-            };
-            let turn = usize::from(*file == file_name(&name, 1));
-            if found.get(&name).is_none_or(|(other, ..)| *other < number) {
-                found.insert(name, (number, turn, state));
-            }
-        }
-        for file in &unreadable {
-            let other = match file.strip_suffix(".a.cursor") {
-                Some(name) => format!("{name}.b.cursor"),
-                None => continue,
-            };
-            if unreadable.contains(&other) {
-                let why = format!("{file} and {other} are damaged: where a processor was is not known");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-            }
-        }
+    /// The folder or a file cannot be read, or not be made durable.
+    pub(super) fn all(disk: &Arc<dyn Disk>) -> io::Result<(Places, Vec<String>)> {
+        let Found { places: found, broken } = find(disk)?;
         let mut places = BTreeMap::new();
         for (name, (number, turn, state)) in found {
             let mut place = Self::new(Arc::clone(disk), Arc::clone(&name));
@@ -127,7 +150,7 @@ impl Place {
             place.turn = 1 - turn;
             places.insert(name, (place, state));
         }
-        Ok(places)
+        Ok((places, broken))
     }
 
     /// A place that is not on the disk yet.
@@ -231,12 +254,11 @@ mod tests {
             place.sync().unwrap();
         }
         disk.flip(&file_name("p", 1), 300);
-        assert_eq!(Place::all(&shared).unwrap()["p"].1, state(5), "the older one counts");
+        assert_eq!(Place::all(&shared).unwrap().0["p"].1, state(5), "the older one counts");
         disk.flip(&file_name("p", 0), 300);
         disk.flip(&file_name("p", 1), 200);
-        let error = Place::all(&shared).map(|places| places.len()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(error.to_string().contains("are damaged"), "{error}");
+        let (places, lost) = Place::all(&shared).unwrap();
+        assert!(places.is_empty() && lost == [stem("p")], "{lost:?}");
     }
 
     proptest! {
@@ -277,7 +299,7 @@ mod tests {
                 };
                 disk = after;
                 let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-                let found = Place::all(&shared).unwrap().remove("p/1");
+                let found = Place::all(&shared).unwrap().0.remove("p/1");
                 let (now, seen) = found.unwrap_or_else(|| (Place::new(shared, "p/1".into()), CursorState::default()));
                 prop_assert!((durable..=most).contains(&seen.front.0), "{} of {durable} to {most}", seen.front);
                 prop_assert!(seen.front.0 == 0 || seen == state(seen.front.0));

@@ -134,6 +134,14 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// The file cannot be read.
     pub(super) fn testifies(&mut self, bad: u64) -> io::Result<Option<u64>> {
+        Ok(self.find(bad, |head| u64::from(head.synced) > bad)?.map(|(at, _)| at))
+    }
+
+    /// The first frame behind bad bytes that is wanted. What comes before it cannot be read any more.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn find(&mut self, bad: u64, wanted: impl Fn(&Head) -> bool) -> io::Result<Option<(u64, Head)>> {
         let salt = self.salt.to_le_bytes();
         self.torn = self.fill(bad, salt.len())? == salt;
         let mut at = bad + 1;
@@ -149,9 +157,9 @@ impl<'a> Scan<'a> {
             at += found as u64;
             self.torn = true;
             if let Some((head, _)) = self.frame_at(at)?
-                && u64::from(head.synced) > bad
+                && wanted(&head)
             {
-                return Ok(Some(at));
+                return Ok(Some((at, head)));
             }
             at += 1;
         }

@@ -71,6 +71,28 @@ impl Clock {
     }
 }
 
+/// What was found to be damaged while the rest is in use.
+#[derive(Debug, Default)]
+pub(super) struct Harm(Mutex<Option<String>>);
+
+impl Harm {
+    /// Says it once, and keeps it until somebody has done something about it.
+    pub(super) fn note(&self, error: &JournalError) {
+        if !matches!(error, JournalError::Damaged(_)) {
+            return;
+        }
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            tracing::error!(%error, "what lies there is not delivered; the rest goes on");
+            *first = Some(error.to_string());
+        }
+    }
+
+    fn told(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A processor's place.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -152,6 +174,7 @@ pub(super) struct Shared {
     pub(super) outcomes: Segments,
     pub(super) letters: Segments,
     pub(super) clock: Clock,
+    pub(super) harm: Arc<Harm>,
     pub(super) newest: watch::Sender<Position>,
     pub(super) space: Notify,
     pub(super) passed: Notify,
@@ -172,11 +195,11 @@ impl Shared {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What keeps events from being appended, if anything does.
+    /// What keeps events from being appended or delivered, if anything does.
     pub(super) fn trouble(&self, state: &State) -> Option<String> {
         let hangs = self.writing().map(|since| since.elapsed()).filter(|since| *since >= PATIENT);
         let hangs = hangs.map(|since| format!("the disk has not answered for {} s", since.as_secs()));
-        state.trouble.clone().or(hangs)
+        state.trouble.clone().or(hangs).or_else(|| self.harm.told())
     }
 
     pub(super) fn checkpoints(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Checkpoint>> {

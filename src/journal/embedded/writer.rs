@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::batch;
 use super::disk::Disk;
+use super::frame::HeaderError;
 use super::log::{Frames, Log, LogError};
 use super::state::Shared;
 use crate::attempt::Position;
@@ -27,6 +28,8 @@ const TRIM: Duration = Duration::from_secs(30);
 pub(super) enum Order {
     /// To append a batch of so many bytes.
     Append { batch: Batch, bytes: u64, answer: oneshot::Sender<Result<Position, JournalError>> },
+    /// To let a stream have another one's checkpoint. Answers whether it was there.
+    Adopt { from: Arc<str>, to: Arc<str>, answer: oneshot::Sender<Result<bool, JournalError>> },
     /// To let go of what nobody waits for any more.
     Trim,
     /// To sync, and to end.
@@ -48,8 +51,11 @@ struct Appending {
     answer: oneshot::Sender<Result<Position, JournalError>>,
 }
 
+/// Who waits for a thread to end, and what it came to. To be told when all that the thread held is let go.
+pub(super) type Ended = (oneshot::Sender<Result<(), JournalError>>, Result<(), JournalError>);
+
 impl Writer {
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self) -> Option<Ended> {
         self.keep_reserve();
         let mut sync_at = None;
         let mut trim_at = Instant::now() + TRIM;
@@ -58,9 +64,10 @@ impl Writer {
             let first = match self.orders.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(order) => Some(order),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => return None,
             };
             let mut group = Vec::new();
+            let mut adoptions = Vec::new();
             let mut trim = false;
             let mut close = None;
             let mut bytes = 0;
@@ -71,6 +78,7 @@ impl Writer {
                         bytes += size;
                         group.push(Appending { batch, bytes: size, last: Position(0), answer });
                     }
+                    Order::Adopt { from, to, answer } => adoptions.push((from, to, answer)),
                     Order::Trim => trim = true,
                     Order::Close(answer) => {
                         close = Some(answer);
@@ -85,6 +93,9 @@ impl Writer {
                     sync_at.get_or_insert_with(|| Instant::now() + SYNC);
                 }
             }
+            for (from, to, answer) in adoptions {
+                drop(answer.send(self.adopt(&from, &to)));
+            }
             let now = Instant::now();
             if sync_at.is_some_and(|at| at <= now) {
                 sync_at = None;
@@ -96,9 +107,7 @@ impl Writer {
                 self.keep_reserve();
             }
             if let Some(answer) = close {
-                // Whoever asked may have gone.
-                drop(answer.send(self.log.sync().map_err(|error| told(&error))));
-                break;
+                return Some((answer, self.log.sync().map_err(|error| told(&error))));
             }
         }
     }
@@ -168,6 +177,24 @@ impl Writer {
         if shared.bytes() > shared.settings.max_bytes && shared.events.bytes() != files {
             self.trim(false);
         }
+    }
+
+    /// Lets a stream have another one's checkpoint: a new segment begins with that.
+    fn adopt(&mut self, from: &Arc<str>, to: &Arc<str>) -> Result<bool, JournalError> {
+        let Self { log, shared, .. } = self;
+        let moved = |from: &Arc<str>, to: &Arc<str>| {
+            let mut checkpoints = shared.checkpoints();
+            let checkpoint = if checkpoints.contains_key(to) { None } else { checkpoints.remove(from) };
+            checkpoint.map(|checkpoint| checkpoints.insert(Arc::clone(to), checkpoint)).is_some()
+        };
+        if !moved(from, to) {
+            return Ok(false);
+        }
+        let rolled = log.roll(shared.clock.now(), &mut |frames| checkpoints(shared, frames));
+        rolled.map(|()| true).map_err(|error| {
+            moved(to, from);
+            told(&error)
+        })
     }
 
     fn refuse(&self, group: Vec<Appending>, error: &LogError) {
@@ -256,11 +283,24 @@ fn checkpoints(shared: &Shared, frames: &mut Frames) {
     }
 }
 
+/// For those who asked, of a log in that folder.
+pub(super) fn told_of(folder: &str, error: LogError) -> JournalError {
+    told(&match error {
+        LogError::Damaged { name, at, why } => LogError::Damaged { name: format!("{folder}/{name}"), at, why },
+        LogError::Foreign { name, error } => LogError::Foreign { name: format!("{folder}/{name}"), error },
+        other => other,
+    })
+}
+
 /// For those who asked.
 pub(super) fn told(error: &LogError) -> JournalError {
     match error {
         LogError::Io { what, name, error } => {
             JournalError::Io { what: format!("{what} {name}"), why: error.to_string() }
+        }
+        // There is nothing to mend: this router is too old.
+        LogError::Foreign { name, error: error @ HeaderError::Newer(_) } => {
+            JournalError::Io { what: format!("use {name}"), why: error.to_string() }
         }
         LogError::Damaged { .. } | LogError::Foreign { .. } => JournalError::Damaged(error.to_string()),
     }

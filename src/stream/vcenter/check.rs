@@ -5,7 +5,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::VCenter;
 use super::collector::PAGE;
-use super::session::{Session, greet};
+use super::session::{Session, format_time, greet};
+use super::takeover;
 use super::timing::micros;
 use super::wire::CallError;
 use crate::http::{HttpErrorKind, inspect_tls};
@@ -30,6 +31,22 @@ pub(super) async fn check(stream: &mut VCenter, report: &mut Report) {
         }
     } else {
         report.warn(format!("{address} is not encrypted: the password travels in the clear; use https"));
+    }
+    if let Some(folder) = &stream.config.checkpoint_dir {
+        let host = takeover::host(&stream.config.source);
+        match takeover::read(folder, host) {
+            Ok(Some(taken)) => report.ok(format!(
+                "without a checkpoint of its own, it goes on behind event {} of {}, as {} says",
+                taken.last.0,
+                format_time(taken.last.1),
+                taken.path.display()
+            )),
+            Ok(None) => report.warn(format!(
+                "{} holds no checkpoint of {host}: without one of its own, the stream begins where begin says",
+                folder.display()
+            )),
+            Err(why) => report.fail(why),
+        }
     }
     let greeting = match greet(&stream.wire, stream.wanted_version(), &stream.timing).await {
         Ok(greeting) => greeting,

@@ -1,5 +1,6 @@
 //! What a vCenter stream is told.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,8 +68,19 @@ const API_VERSION: OptionSpec = OptionSpec {
     example: "8.0",
 };
 
+/// Where the Go router's checkpoints are.
+const CHECKPOINT_DIR: OptionSpec = OptionSpec {
+    name: "checkpoint_dir",
+    kind: Kind::Text,
+    default: None,
+    required: false,
+    doc: "The folder of the Go router's checkpoints. A stream that has no checkpoint of its own yet goes on where \
+          `cp-HOST.json` in it says, in place of `begin`.",
+    example: "/var/lib/old-router/checkpoints",
+};
+
 /// The options of a vCenter stream alone.
-const OPTIONS: &[OptionSpec] = &[THUMBPRINT, BEGIN, EVENT_TYPES, API_VERSION];
+const OPTIONS: &[OptionSpec] = &[THUMBPRINT, BEGIN, CHECKPOINT_DIR, EVENT_TYPES, API_VERSION];
 
 /// A vCenter Server.
 pub const PROVIDER: Provider = Provider {
@@ -110,6 +122,8 @@ pub struct Config {
     pub tls: TlsOptions,
     /// Where to begin without a checkpoint.
     pub begin: BeginAt,
+    /// Where the Go router's checkpoints are, if there are any to take over.
+    pub checkpoint_dir: Option<PathBuf>,
     /// The event types that vCenter is asked for; empty for all.
     pub event_types: Vec<String>,
     /// The version of the API whose shape the payload has.
@@ -149,6 +163,7 @@ impl Config {
             password: section.secret(&PASSWORD),
             tls,
             begin: section.parsed(&BEGIN, parse_begin).unwrap_or(BeginAt::Now),
+            checkpoint_dir: section.parsed(&CHECKPOINT_DIR, |text| Ok(PathBuf::from(text))),
             event_types: section.parsed(&EVENT_TYPES, parse_event_types).unwrap_or_default(),
             // The choices are shapes' names, which a test sees to.
             shape: section.choice(&API_VERSION).parse().unwrap_or_default(),

@@ -16,6 +16,7 @@ mod search;
 mod session;
 mod stall;
 mod tail;
+mod takeover;
 mod timing;
 mod version;
 mod wire;
@@ -33,11 +34,13 @@ pub use timing::Timing;
 
 use self::care::Care;
 use self::place::{Clock, Place, Wanted};
-use self::session::{Session, greet};
+use self::session::{Seen, Session, greet};
 use self::tail::{End, SET_BACK, Tail, Trouble, append};
+use self::takeover::Taken;
 use self::wire::{CallError, Wire};
 use super::{EventStream, StreamError};
 use crate::backoff::Backoff;
+use crate::event::Event;
 use crate::http::Client;
 use crate::journal::{Appender, JournalError};
 use crate::report::Report;
@@ -55,6 +58,8 @@ pub struct VCenter {
     session: Option<Arc<Session>>,
     care: Care,
     logins: u64,
+    /// The event that the router before this one delivered last.
+    delivered: Option<Seen>,
 }
 
 /// Why an attempt ended.
@@ -112,7 +117,16 @@ impl VCenter {
         let mut types = config.event_types.clone();
         types.sort_unstable();
         types.dedup();
-        Self { timing, wire, types: types.into(), session: None, care: Care::new(&timing), logins: 0, config }
+        Self {
+            timing,
+            wire,
+            types: types.into(),
+            session: None,
+            care: Care::new(&timing),
+            logins: 0,
+            delivered: None,
+            config,
+        }
     }
 
     /// The version of the API to ask for.
@@ -197,8 +211,27 @@ impl VCenter {
             BeginAt::Ago(ago) => now.saturating_sub(timing::micros(ago)),
             BeginAt::At(at) => at,
         };
-        let wanted = Wanted { instance, filter: self.filter(), begin, overlap: timing::micros(self.timing.overlap) };
-        let (mut place, delta) = Place::open(out.checkpoint().await?, &wanted, clock);
+        let mut checkpoint = out.checkpoint().await?;
+        if checkpoint.is_none()
+            && let Some(other) = out.adopt(instance).await?
+        {
+            tracing::info!(
+                stream = &**out.stream(),
+                from = &*other,
+                "goes on where a stream of the same vCenter was that is not configured any more"
+            );
+            checkpoint = out.checkpoint().await?;
+        }
+        let taken = if checkpoint.is_none() { self.take_over(out).await? } else { None };
+        let wanted = Wanted {
+            instance,
+            filter: self.filter(),
+            begin,
+            overlap: timing::micros(self.timing.overlap),
+            taken,
+            delivered: self.delivered,
+        };
+        let (mut place, delta) = Place::open(checkpoint, &wanted, clock);
         let mut pages = PageReader::new(
             Arc::clone(out.stream()),
             &self.config.source,
@@ -221,7 +254,7 @@ impl VCenter {
             }
         }
         self.care.clock = Some((instance, clock));
-        if !opened
+        if (!opened || taken.is_some())
             && let Some(days) = finish_soon(&stop, session.days_kept()).await.ok_or(Stop::Ended)?
             && let Some((from, to)) = place.expired(days)
         {
@@ -259,6 +292,30 @@ impl VCenter {
         }
     }
 
+    /// Where the router before this one was. What it delivered last, and whether vCenter must bring that again.
+    async fn take_over(&mut self, out: &Appender) -> Result<Option<(Seen, bool)>, Stop> {
+        let Some(folder) = self.config.checkpoint_dir.clone() else { return Ok(None) };
+        let host = takeover::host(&self.config.source).to_owned();
+        let read = tokio::task::spawn_blocking(move || takeover::read(&folder, &host)).await;
+        let failed = |why| Stop::Trouble(Failure { kind: "checkpoint file".to_owned(), why, refused: false });
+        let Some(Taken { last, kind, path }) = read.unwrap_or_else(|error| Err(error.to_string())).map_err(failed)?
+        else {
+            out.status().note("the Go router left no checkpoint of this vCenter: reading begins where begin says");
+            return Ok(None);
+        };
+        tracing::info!(
+            stream = &**out.stream(),
+            key = last.0,
+            created = session::format_time(last.1),
+            file = %path.display(),
+            "goes on behind the event that the Go router delivered last"
+        );
+        self.delivered = Some(last);
+        // With a filter, vCenter brings what passes it alone.
+        let comes = self.types.is_empty() || self.types.contains(&kind);
+        Ok(Some((last, comes)))
+    }
+
     /// A call failed. If the session is gone, so are its collectors.
     fn lost(&mut self, error: CallError) -> Stop {
         if error.session_gone() {
@@ -275,6 +332,13 @@ impl VCenter {
             tracing::debug!(stream = %self.config.name, "vCenter does not answer: the session is left to its timeout");
         }
     }
+}
+
+/// The event that tells of events of a vCenter that are missing, from and to microseconds since 1970 by its clock.
+#[must_use]
+pub fn gap(config: &Config, instance: Uuid, from: i64, to: i64, reason: &str) -> Event {
+    // No vCenter is asked for its version now.
+    PageReader::new(Arc::clone(&config.name), &config.source, Shape::V6_7, instance, "").gap(from, to, reason)
 }
 
 #[async_trait]

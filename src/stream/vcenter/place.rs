@@ -86,6 +86,11 @@ pub(super) struct Wanted {
     pub(super) begin: i64,
     /// How far before the newest event to resume.
     pub(super) overlap: i64,
+    /// The last event that another router delivered, and whether it must come: begins an overlap before it, in place of
+    /// `begin`.
+    pub(super) taken: Option<(Seen, bool)>,
+    /// The same, for as long as this process may be brought it.
+    pub(super) delivered: Option<Seen>,
 }
 
 /// An event that a new collector must bring again.
@@ -144,6 +149,8 @@ pub(super) struct Place {
     expected: Option<Expected>,
     overlap: i64,
     clock: Clock,
+    /// What another router delivered last.
+    delivered: Option<Seen>,
 }
 
 impl Place {
@@ -153,10 +160,17 @@ impl Place {
         wanted: &Wanted,
         clock: Clock,
     ) -> (Self, Option<CheckpointDelta>) {
-        let Wanted { instance, filter, begin, overlap } = *wanted;
+        let Wanted { instance, filter, begin, overlap, taken, delivered } = *wanted;
         let Some(mut checkpoint) = checkpoint else {
-            let delta = CheckpointDelta { instance, filter, resume: begin, newest: begin, last: None, horizon: begin };
-            let place = Self { checkpoint: Checkpoint::begin(&delta), expected: None, overlap, clock };
+            let mut delta =
+                CheckpointDelta { instance, filter, resume: begin, newest: begin, last: None, horizon: begin };
+            if let Some((last, comes)) = taken {
+                delta.newest = last.1.min(clock.now());
+                delta.resume = delta.newest.saturating_sub(overlap);
+                delta.horizon = delta.resume;
+                delta.last = comes.then_some(last);
+            }
+            let place = Self { checkpoint: Checkpoint::begin(&delta), expected: None, overlap, clock, delivered };
             return (place, Some(delta));
         };
         let same = checkpoint.instance == instance && checkpoint.filter == filter;
@@ -171,7 +185,7 @@ impl Place {
         if let Some(delta) = &delta {
             checkpoint.apply(delta, &[]);
         }
-        (Self { checkpoint, expected: None, overlap, clock }, delta)
+        (Self { checkpoint, expected: None, overlap, clock, delivered }, delta)
     }
 
     /// Where a new collector begins.
@@ -219,9 +233,14 @@ impl Place {
         self.clock
     }
 
-    /// Whether an event is none that was journaled already.
+    /// Whether an event is none that was journaled already, nor delivered before.
     pub(super) fn is_new(&self, (key, created): Seen) -> bool {
-        !self.checkpoint.recent.contains(key, created)
+        let is = |other: Option<Seen>| {
+            other.is_some_and(|(other, time)| {
+                other == key && created.saturating_sub(time).saturating_abs() <= SAME_EVENT_MICROS
+            })
+        };
+        !is(self.delivered) && !is(self.checkpoint.last) && !self.checkpoint.recent.contains(key, created)
     }
 
     /// The main collector brings an event. Whether it is new.
@@ -368,7 +387,7 @@ mod tests {
     const MINUTE: i64 = 60 * SECOND;
 
     fn wanted(begin: i64) -> Wanted {
-        Wanted { instance: Uuid::from_u128(1), filter: 7, begin, overlap: MINUTE }
+        Wanted { instance: Uuid::from_u128(1), filter: 7, begin, overlap: MINUTE, taken: None, delivered: None }
     }
 
     fn events(of: &[(i32, i64)]) -> Vec<Event> {
@@ -395,6 +414,28 @@ mod tests {
         assert_eq!((delta.resume, delta.newest, delta.horizon), (100 * MINUTE, 100 * MINUTE, 100 * MINUTE));
         assert_eq!(place.resume(), 100 * MINUTE);
         assert_eq!(place.last(), None, "nothing can be expected");
+    }
+
+    #[test]
+    fn what_another_router_delivered_last_does_not_come_again() {
+        let last = (5, 80 * MINUTE);
+        let taken = Wanted { taken: Some((last, true)), delivered: Some(last), ..wanted(100 * MINUTE) };
+        let (place, delta) = Place::open(None, &taken, Clock::new(100 * MINUTE));
+        let delta = delta.unwrap();
+        assert_eq!((delta.resume, delta.newest, delta.horizon), (79 * MINUTE, 80 * MINUTE, 79 * MINUTE));
+        assert_eq!((place.resume(), place.last()), (79 * MINUTE, Some(last)));
+        assert!(
+            !place.is_new((5, 80 * MINUTE + 500)) && place.is_new((4, 80 * MINUTE)) && place.is_new((6, 79 * MINUTE))
+        );
+        // Nor to a process that begins anew, as long as it may be brought again.
+        let (place, delta) = Place::open(Some(place.checkpoint), &wanted(0), Clock::new(100 * MINUTE));
+        assert!(delta.is_none() && !place.is_new(last));
+        let filtered = Wanted { taken: Some((last, false)), ..taken };
+        let (place, _) = Place::open(None, &filtered, Clock::new(100 * MINUTE));
+        assert_eq!(place.last(), None, "a filter keeps it back");
+        let ahead = Wanted { taken: Some(((5, 500 * MINUTE), true)), ..taken };
+        let (place, _) = Place::open(None, &ahead, Clock::new(100 * MINUTE));
+        assert!(place.newest() <= 100 * MINUTE + SECOND, "no clock but vCenter's counts");
     }
 
     #[test]

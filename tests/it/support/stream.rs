@@ -39,6 +39,7 @@ pub(crate) fn config(url: &Url) -> Config {
         password: Secret::literal(PASSWORD),
         tls: TlsOptions { insecure: true, ..TlsOptions::default() },
         begin: BeginAt::Now,
+        checkpoint_dir: None,
         event_types: Vec::new(),
         shape: Shape::V6_7,
         timing: Timing::default(),

@@ -6,6 +6,7 @@ mod clock;
 mod faults;
 mod histories;
 mod simulator;
+mod takeover;
 
 use std::sync::Arc;
 

@@ -61,12 +61,12 @@ impl Segment {
 }
 
 /// The file of a segment.
-pub(super) fn name(base: Position) -> String {
+pub(in crate::journal::embedded) fn name(base: Position) -> String {
     format!("{:020}.log", base.0)
 }
 
 /// The segment of a file; none if it is not one's.
-pub(super) fn base(name: &str) -> Option<Position> {
+pub(in crate::journal::embedded) fn base(name: &str) -> Option<Position> {
     let digits = name.strip_suffix(".log")?;
     (digits.len() == 20).then(|| digits.parse().ok().map(Position)).flatten()
 }
