@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use serde_json::Value;
-use support::{Folder, PATIENCE, Process, Result, beside, executable, get, page, receiver};
+use support::{Folder, PATIENCE, Process, Result, aim, beside, executable, get, page, receiver};
 
 /// Of what wrk can post, at least.
 const SPEED_AIM: f64 = 0.45;
@@ -261,10 +261,6 @@ fn flow(functions: &str) -> Result<()> {
     }
     thread::sleep(Duration::from_secs(1));
     figures(functions).map(drop)
-}
-
-fn aim(met: bool, what: &str) -> String {
-    format!("  (aim: {what}: {})", if met { "met" } else { "MISSED" })
 }
 
 fn tell(what: &str, load: Load) {
