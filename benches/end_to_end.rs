@@ -4,8 +4,8 @@
 //! Everything that takes part is a process of its own: `simulate` as the vCenter, router, functions, and in turn wrk and
 //! a Go program of govmomi and net/http in the router's place.
 //!
-//! `END_TO_END_ONLY=speed,functions` runs single parts (of `speed`, `vcenters`, `functions`, `start`, `latency`; `once` is the router alone, to profile it,
-//! and `once-tls` the same over TLS).
+//! `END_TO_END_ONLY=speed,functions` runs single parts (of `speed`, `journal`, `vcenters`, `functions`, `start`, `latency`;
+//! `once` is the router alone, to profile it, `once-tls` the same over TLS, `once-journal` with the journal in a folder).
 //! `END_TO_END_SECONDS` is how long each rate is measured (default 5), `END_TO_END_ROUTER` another executable to take.
 
 mod support;
@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use serde_json::Value;
-use support::{Folder, PATIENCE, Process, Result, beside, executable, get, page, receiver};
+use support::{Folder, PATIENCE, Process, Result, aim, beside, executable, get, median, page, receiver};
 
 /// Of what wrk can post, at least.
 const SPEED_AIM: f64 = 0.45;
 /// Times less processor time an event than the Go program, at least.
 const GO_AIM: f64 = 8.0;
+/// Of what it delivers with a journal in memory it does with one in a folder, at least.
+const JOURNAL_AIM: f64 = 0.9;
 /// Under load, at most.
 const MEMORY_AIM: u64 = 20_000_000;
 /// From the start to the first call of a function, at most.
@@ -37,6 +39,8 @@ struct Stage {
     router: PathBuf,
     peers: PathBuf,
     folder: Folder,
+    /// On the disk that is built on.
+    disk: Folder,
     /// A captured page with a thousand subjects.
     page: PathBuf,
     seconds: f64,
@@ -71,12 +75,27 @@ struct Scene<'a> {
     even: bool,
     functions: usize,
     dead: Option<&'a str>,
-    /// What may wait in the journal.
-    journal: &'a str,
+    journal: Waiting<'a>,
 }
 
-const USUAL: Scene<'static> =
-    Scene { vcenters: 1, rate: "max", tls: false, even: false, functions: 1, dead: None, journal: "64MiB" };
+/// Where events wait.
+#[derive(Clone, Copy)]
+enum Waiting<'a> {
+    /// In memory, so many bytes.
+    Memory(&'a str),
+    /// In a folder, with each page synced before it is delivered.
+    Folder,
+}
+
+const USUAL: Scene<'static> = Scene {
+    vcenters: 1,
+    rate: "max",
+    tls: false,
+    even: false,
+    functions: 1,
+    dead: None,
+    journal: Waiting::Memory("64MiB"),
+};
 
 const TLS: Scene<'static> = Scene { tls: true, ..USUAL };
 
@@ -149,7 +168,18 @@ impl Stage {
         Ok(Cast { router, vcenters, functions, address })
     }
 
-    fn router(&self, vcenters: &[VCenter], functions: &str, journal: &str) -> Result<Process> {
+    fn router(&self, vcenters: &[VCenter], functions: &str, journal: Waiting<'_>) -> Result<Process> {
+        let journal = match journal {
+            Waiting::Memory(bytes) => format!(r#""provider": "memory", "options": {{"max_bytes": "{bytes}"}}"#),
+            Waiting::Folder => {
+                let folder = self.disk.0.join("journal");
+                // What the router before has left.
+                if folder.exists() {
+                    fs::remove_dir_all(&folder)?;
+                }
+                format!(r#""provider": "embedded", "address": "{}""#, folder.display())
+            }
+        };
         // A port that is free at this moment.
         let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = self.folder.0.join("config.json");
@@ -157,7 +187,7 @@ impl Stage {
             r#"[{},
               {{"type": "processor", "provider": "openfaas", "address": "http://{functions}",
                "auth": {{"method": "basic_auth", "secret": {{"username": "admin", "password": "secret"}}}}}},
-              {{"type": "journal", "provider": "memory", "options": {{"max_bytes": "{journal}"}}}},
+              {{"type": "journal", {journal}}},
               {{"type": "metrics", "provider": "internal", "address": "{metrics}", "auth": {{"method": "none"}}}}]"#,
             vcenters.iter().map(|vcenter| vcenter.entry.to_string()).collect::<Vec<_>>().join(",")
         );
@@ -263,10 +293,6 @@ fn flow(functions: &str) -> Result<()> {
     figures(functions).map(drop)
 }
 
-fn aim(met: bool, what: &str) -> String {
-    format!("  (aim: {what}: {})", if met { "met" } else { "MISSED" })
-}
-
 fn tell(what: &str, load: Load) {
     println!(
         "end to end: {what:<24} {:>7.0} events/s, µs of processor time an event: router {:.2}, vCenter {:.2}, functions {:.2}",
@@ -303,6 +329,32 @@ fn speed(stage: &Stage) -> Result<()> {
         aim(ratio >= GO_AIM, "8 or more")
     );
     tell("the router, TLS from vCenter", stage.measure(TLS)?);
+    Ok(())
+}
+
+/// The journal in a folder against the one in memory, in turns.
+fn journal(stage: &Stage) -> Result<()> {
+    let (mut memory, mut folder) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        memory.push(stage.measure(USUAL)?);
+        folder.push(stage.measure(Scene { journal: Waiting::Folder, ..USUAL })?);
+    }
+    let ratio = median(folder.iter().zip(&memory).map(|(ours, theirs)| ours.rate / theirs.rate).collect());
+    for (what, loads) in [("the journal in memory", &memory), ("the journal in a folder", &folder)] {
+        let middle = |part: fn(&Load) -> f64| median(loads.iter().map(part).collect());
+        println!(
+            "end to end: {what:<24} {:>7.0} events/s, µs of processor time an event: router {:.2}; memory at most {:.2} MB",
+            middle(|load| load.rate),
+            middle(|load| load.router),
+            middle(|load| load.most as f64) / 1e6
+        );
+    }
+    println!(
+        "end to end: {:<24} {:>6.0} %{}",
+        "folder against memory",
+        100.0 * ratio,
+        aim(ratio >= JOURNAL_AIM, "90 % or more")
+    );
     Ok(())
 }
 
@@ -373,6 +425,7 @@ fn measure() -> Result<()> {
         router: executable("END_TO_END_ROUTER", beside.join("vmware-event-router"), "run `make bench`")?,
         peers: beside.parent().ok_or("no target folder")?.join("peers/bin"),
         folder,
+        disk: Folder::on_disk("end-to-end")?,
         page,
         seconds: env::var("END_TO_END_SECONDS").map_or(Ok(5.0), |text| text.parse())?,
     };
@@ -381,11 +434,17 @@ fn measure() -> Result<()> {
     if only == "once" {
         tell("the router, 64 in flight", stage.measure(USUAL)?);
     }
+    if only == "once-journal" {
+        tell("the journal in a folder", stage.measure(Scene { journal: Waiting::Folder, ..USUAL })?);
+    }
     if only == "once-tls" {
         tell("the router, TLS from vCenter", stage.measure(TLS)?);
     }
     if wanted("speed") {
         speed(&stage)?;
+    }
+    if wanted("journal") {
+        journal(&stage)?;
     }
     if wanted("vcenters") {
         let scene = |vcenters| Scene { vcenters, ..USUAL };
@@ -394,7 +453,7 @@ fn measure() -> Result<()> {
     if wanted("functions") {
         let scene = |functions| Scene { functions, even: true, ..USUAL };
         // What the dead one is owed keeps all that came after it in the journal.
-        let dead = Scene { dead: Some("f3"), journal: "4GiB", ..scene(10) };
+        let dead = Scene { dead: Some("f3"), journal: Waiting::Memory("4GiB"), ..scene(10) };
         let scenes = [
             ("1 function", scene(1)),
             ("10 functions", scene(10)),

@@ -68,6 +68,13 @@ impl Process {
         Ok(Duration::from_millis(10 * (ticks()? + ticks()?)))
     }
 
+    /// Ends it as a crash does: it can do nothing more.
+    pub fn crash(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     pub fn ended(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_some())
     }
@@ -92,12 +99,31 @@ impl Drop for Process {
     }
 }
 
+/// What an aim has come to.
+pub fn aim(met: bool, what: &str) -> String {
+    format!("  (aim: {what}: {})", if met { "met" } else { "MISSED" })
+}
+
+pub fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
 /// A folder that goes with it.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
     pub fn new(name: &str) -> Result<Self> {
-        let folder = Self(env::temp_dir().join(format!("{name}-{}", std::process::id())));
+        Self::within(env::temp_dir(), name)
+    }
+
+    /// One on the disk that is built on: what is only for a while may be in memory.
+    pub fn on_disk(name: &str) -> Result<Self> {
+        Self::within(beside()?.parent().ok_or("no target folder")?.to_owned(), name)
+    }
+
+    fn within(folder: PathBuf, name: &str) -> Result<Self> {
+        let folder = Self(folder.join(format!("{name}-{}", std::process::id())));
         fs::create_dir(&folder.0)?;
         Ok(folder)
     }
