@@ -100,14 +100,15 @@ impl Care {
         }
     }
 
-    /// vCenter's clock was looked at, and was this before.
-    pub(super) fn note_step(&mut self, before: Clock, now: Clock) {
+    /// vCenter's clock was looked at, and was this before; reading has come to `newest`, which was read before the look and
+    /// so does not show that reading is past what was set.
+    pub(super) fn note_step(&mut self, before: Clock, now: Clock, newest: i64) {
         if let Some(step) = before.step_to(now) {
-            self.note_dates(step.since, step.until);
+            self.note_dates(step.since, step.until.max(newest));
         } else if before.leapt_to(now) {
             // It may have been set more than once since, back too, of which only the sum shows: what is dated before the
             // newest event may have happened after it.
-            self.note_dates(before.server().saturating_sub(self.overlap), now.now());
+            self.note_dates(before.server().saturating_sub(self.overlap), now.now().max(newest));
         }
     }
 
@@ -306,11 +307,20 @@ mod tests {
     #[test]
     fn a_clock_that_leapt_widens_what_is_missing_since_it_may_have_been_set_back_too() {
         const SECOND: i64 = 1_000_000;
+        let (before, even, leapt) =
+            (Clock::new(1000 * SECOND), Clock::new(1000 * SECOND + SECOND / 2), Clock::new(1400 * SECOND));
         let mut care = Care::new(&Timing::default());
-        care.note_step(Clock::new(1000 * SECOND), Clock::new(1000 * SECOND + SECOND / 2));
+        care.note_step(before, even, 990 * SECOND);
         assert_eq!(care.stepped, None);
-        care.note_step(Clock::new(1000 * SECOND), Clock::new(1400 * SECOND));
         let gap = (1380 * SECOND, 1500 * SECOND);
-        assert_eq!(care.widen(Some(gap), 1380 * SECOND), Some((940 * SECOND, 1500 * SECOND)));
+        let wide = Some((940 * SECOND, 1500 * SECOND));
+        care.note_step(before, leapt, 990 * SECOND);
+        assert_eq!((care.widen(None, 1380 * SECOND), care.widen(Some(gap), 1380 * SECOND)), (None, wide));
+        // What was read before the look may be from before the clock was set back.
+        care.note_step(before, leapt, 1410 * SECOND);
+        assert_eq!((care.widen(None, 1410 * SECOND), care.widen(Some(gap), 1410 * SECOND)), (None, wide));
+        care.note_step(before, leapt, 1410 * SECOND);
+        assert_eq!(care.widen(None, 1411 * SECOND), None);
+        assert_eq!(care.widen(Some(gap), 1411 * SECOND), Some(gap), "reading is past it");
     }
 }

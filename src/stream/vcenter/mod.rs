@@ -246,7 +246,7 @@ impl VCenter {
         if !opened {
             let before = self.care.clock.filter(|(of, _)| *of == instance).map(|(_, clock)| clock);
             if let Some(before) = before {
-                self.care.note_step(before, clock);
+                self.care.note_step(before, clock, place.newest());
             }
             if let Some(delta) = place.set_clock(clock, before) {
                 out.status().note(SET_BACK);

@@ -410,7 +410,7 @@ impl<'a> Tail<'a> {
     /// vCenter's clock shows this.
     pub(super) async fn set_clock(&mut self, clock: Clock) -> Result<(), Trouble> {
         let before = self.place.clock();
-        self.care.note_step(before, clock);
+        self.care.note_step(before, clock, self.place.newest());
         let delta = self.place.set_clock(clock, Some(before));
         if let Some(delta) = delta {
             self.out.status().note(SET_BACK);

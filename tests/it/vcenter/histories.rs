@@ -46,10 +46,15 @@ async fn a_restore_to_an_older_state_is_a_gap_even_where_the_overlap_is_still_th
 #[tokio::test]
 async fn a_restore_behind_a_clock_that_was_set_back_a_little_is_a_gap() {
     let fake = FaultSoap::start().await;
-    fake.state().tells_latest = true;
-    let mut running = streaming(&fake, timing()).await;
     let at = NOW + MINUTE;
-    fake.state().now = at + SECOND;
+    {
+        let mut state = fake.state();
+        state.tells_latest = true;
+        state.now = at + SECOND;
+    }
+    let config = Config { begin: BeginAt::At(NOW), ..config(&fake.url) };
+    let mut running = Running::start(config, timing()).await;
+    running.streaming().await;
     fake.happen(&[(1, at), (2, at + SECOND)]);
     running.read_until(has_key(2)).await;
     // Set back by less than anybody looks at.
