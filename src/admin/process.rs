@@ -77,18 +77,18 @@ impl Collector for Figures {
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         gauge("process_start_time_seconds", "When the process started, in seconds since 1970", started.as_secs_f64())?;
         let journal = self.journal.stats();
-        gauge("vmware_event_router_journal_events", "Events in the journal", journal.events as f64)?;
-        gauge("vmware_event_router_journal_bytes", "Bytes in the journal", journal.bytes as f64)?;
+        gauge("journal_events", "Events in the journal", journal.events as f64)?;
+        gauge("journal_bytes", "Bytes in the journal", journal.bytes as f64)?;
         let waiting = journal.undelivered as f64;
-        gauge("vmware_event_router_journal_undelivered_events", "Events that a processor has yet to settle", waiting)?;
+        gauge("journal_undelivered_events", "Events that a processor has yet to settle", waiting)?;
         let pinned = journal.pinned_bytes as f64;
-        gauge("vmware_event_router_journal_undelivered_bytes", "Bytes that such events occupy", pinned)?;
+        gauge("journal_undelivered_bytes", "Bytes that such events occupy", pinned)?;
         let (letters, letters_bytes) = journal.letters;
-        gauge("vmware_event_router_dead_letters", "Events that were set aside", letters as f64)?;
-        gauge("vmware_event_router_dead_letters_bytes", "Bytes that such events occupy", letters_bytes as f64)?;
+        gauge("dead_letters", "Events that were set aside", letters as f64)?;
+        gauge("dead_letters_bytes", "Bytes that such events occupy", letters_bytes as f64)?;
         let trouble = f64::from(u8::from(journal.trouble.is_some()));
-        gauge("vmware_event_router_journal_trouble", "1 while the journal cannot be used or written", trouble)?;
-        gauge("vmware_event_router_journal_max_bytes", "Bytes that the journal may hold", journal.max_bytes as f64)?;
+        gauge("journal_trouble", "1 while the journal cannot be used or written", trouble)?;
+        gauge("journal_max_bytes", "Bytes that the journal may hold", journal.max_bytes as f64)?;
         let cpu = ConstCounter::new(process.cpu_seconds);
         cpu.encode(encoder.encode_descriptor("process_cpu_seconds", "CPU time used", None, cpu.metric_type())?)
     }
