@@ -13,6 +13,7 @@ pub mod attempt;
 pub mod backoff;
 pub mod config;
 pub mod http;
+pub mod pattern;
 pub mod report;
 pub mod telemetry;
 

@@ -9,13 +9,20 @@ use tokio::sync::{Notify, watch};
 
 use super::letters::MemoryLetters;
 use super::{
-    Batch, Begin, Checkpoint, Cursor, CursorState, DeadLetters, Entry, Journal, JournalError, JournalStats, Settlement,
+    Batch, Begin, Checkpoint, Cursor, CursorState, DeadLetters, Ended, Entry, Found, History, Journal, JournalError,
+    JournalStats, Settlement,
 };
 use crate::attempt::{BatchLimits, Position, Target};
 
 /// With so many bytes before the processor that is furthest, streams wait. Half a page or less: what is read meanwhile
 /// lies ready, and is appended before this is delivered.
 const AHEAD: u64 = 512 * 1024;
+
+/// What is kept of events that nobody waits for, for whoever looks on.
+const HISTORY: u64 = 1 << 20;
+
+/// Outcomes that are kept beside, for each event.
+const OUTCOMES: usize = 4;
 
 /// A journal that lives in memory.
 pub struct MemoryJournal {
@@ -45,7 +52,13 @@ struct State {
     /// Without gaps: the entry at index i has the position `before_first + 1 + i`.
     entries: VecDeque<(Entry, SystemTime)>,
     before_first: u64,
+    /// Up to here nobody waits for anything: what lies there is history.
+    settled: u64,
+    /// Of what lies behind it.
     bytes: u64,
+    history: u64,
+    /// How events ended that are kept.
+    ended: VecDeque<Ended>,
     appended: u64,
     checkpoints: BTreeMap<Arc<str>, Checkpoint>,
     places: BTreeMap<Arc<str>, Place>,
@@ -84,6 +97,10 @@ impl Shared {
         state.bytes < self.max_bytes / 10 * 9
     }
 
+    fn history(&self) -> u64 {
+        HISTORY.min(self.max_bytes / 16)
+    }
+
     fn full(&self, state: &State) -> JournalError {
         JournalError::Full {
             used: state.bytes,
@@ -93,22 +110,74 @@ impl Shared {
     }
 }
 
+impl Shared {
+    async fn readable(&self, after: Position) -> Result<(), JournalError> {
+        let mut newest = self.newest.subscribe();
+        newest.wait_for(|newest| *newest > after).await.map(drop).map_err(|_| JournalError::Closed)
+    }
+}
+
 impl State {
     fn newest(&self) -> u64 {
         self.before_first + self.entries.len() as u64
     }
 
-    fn trim(&mut self) {
+    fn size(&self, position: u64) -> u64 {
+        let at = usize::try_from(position - self.before_first - 1).unwrap_or(usize::MAX);
+        self.entries.get(at).map_or(0, |(entry, _)| entry.event.size() as u64)
+    }
+
+    fn trim(&mut self, most: u64) {
         let settled = self.places.values().map(|place| place.cursor.settled_through().0).min().unwrap_or(u64::MAX);
-        while self.before_first < settled
+        let settled = settled.clamp(self.before_first, self.newest());
+        while self.settled < settled {
+            self.settled += 1;
+            let size = self.size(self.settled);
+            self.bytes -= size;
+            self.history += size;
+        }
+        // A processor has begun in the past.
+        while self.settled > settled {
+            let size = self.size(self.settled);
+            self.bytes += size;
+            self.history -= size;
+            self.settled -= 1;
+        }
+        while self.history > most
             && let Some((entry, _)) = self.entries.pop_front()
         {
             self.before_first = entry.position.0;
-            self.bytes -= entry.event.size() as u64;
+            self.history -= entry.event.size() as u64;
+        }
+        if self.ended.len() > OUTCOMES * self.entries.len() {
+            let before = self.before_first;
+            self.ended.retain(|ended| ended.settlement.position.0 > before);
+            // An event may have had very many targets.
+            let most = OUTCOMES * self.entries.len() + 1024;
+            self.ended.drain(..self.ended.len().saturating_sub(most));
         }
         if self.entries.is_empty() && self.entries.capacity() > 4096 {
             self.entries.shrink_to(1024);
         }
+    }
+
+    fn read(&self, after: Position, limits: BatchLimits) -> Vec<Entry> {
+        let skip = usize::try_from(after.0.saturating_sub(self.before_first)).unwrap_or(usize::MAX);
+        let mut bytes = 0;
+        let mut read = Vec::new();
+        for (entry, _) in self.entries.iter().skip(skip).take(limits.events) {
+            bytes += entry.event.size();
+            if bytes > limits.bytes && !read.is_empty() {
+                break;
+            }
+            read.push(entry.clone());
+        }
+        read
+    }
+
+    /// The place before the first entry that was journaled at that time or later.
+    fn before(&self, time: SystemTime) -> u64 {
+        self.before_first + self.entries.partition_point(|(_, journaled)| *journaled < time) as u64
     }
 
     /// The bytes of the entries above one position and up to another.
@@ -173,7 +242,7 @@ impl Journal for MemoryJournal {
             place.ahead += size;
         }
         if state.places.is_empty() {
-            state.trim();
+            state.trim(self.shared.history());
         }
         drop(guard);
         self.shared.newest.send_if_modified(|seen| {
@@ -220,14 +289,12 @@ impl Journal for MemoryJournal {
             let front = Position(match begin {
                 Begin::End => state.newest(),
                 Begin::Oldest => state.before_first,
-                Begin::Time(time) => {
-                    let earlier = state.entries.partition_point(|(_, journaled)| *journaled < time);
-                    state.before_first + earlier as u64
-                }
+                Begin::Time(time) => state.before(time),
             });
             let ahead = state.bytes_between(front, Position(state.newest()));
             let cursor = CursorState { front, lanes: Vec::new() };
             state.places.insert(Arc::clone(&name), Place { cursor, ahead });
+            state.trim(self.shared.history());
         }
         drop(state);
         Ok(Arc::new(MemoryCursor { shared: Arc::clone(&self.shared), name }))
@@ -235,6 +302,15 @@ impl Journal for MemoryJournal {
 
     fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError> {
         Ok(Arc::clone(&self.letters) as Arc<dyn DeadLetters>)
+    }
+
+    fn history(&self) -> Result<Arc<dyn History>, JournalError> {
+        Ok(Arc::new(MemoryHistory(Arc::clone(&self.shared))))
+    }
+
+    fn places(&self) -> Vec<(Arc<str>, CursorState)> {
+        let state = self.shared.lock();
+        state.places.iter().map(|(name, place)| (Arc::clone(name), place.cursor.clone())).collect()
     }
 
     fn signing_key(&self) -> [u8; 32] {
@@ -246,8 +322,8 @@ impl Journal for MemoryJournal {
         JournalStats {
             engine: "memory",
             events: state.entries.len() as u64,
-            undelivered: state.entries.len() as u64,
-            bytes: state.bytes,
+            undelivered: state.newest() - state.settled,
+            bytes: state.bytes + state.history,
             pinned_bytes: state.bytes,
             max_bytes: self.shared.max_bytes,
             appended: state.appended,
@@ -280,26 +356,11 @@ impl Cursor for MemoryCursor {
     }
 
     async fn read(&self, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError> {
-        let state = self.shared.lock();
-        let skip = usize::try_from(after.0.saturating_sub(state.before_first)).unwrap_or(usize::MAX);
-        let mut bytes = 0;
-        let mut read = Vec::new();
-        for (entry, _) in state.entries.iter().skip(skip).take(limits.events) {
-            bytes += entry.event.size();
-            if bytes > limits.bytes && !read.is_empty() {
-                break;
-            }
-            read.push(entry.clone());
-        }
-        Ok(read)
+        Ok(self.shared.lock().read(after, limits))
     }
 
     async fn readable(&self, after: Position) -> Result<(), JournalError> {
-        let mut newest = self.shared.newest.subscribe();
-        match newest.wait_for(|newest| *newest > after).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(JournalError::Closed),
-        }
+        self.shared.readable(after).await
     }
 
     fn newest(&self) -> Position {
@@ -324,7 +385,7 @@ impl Cursor for MemoryCursor {
             self.shared.passed.notify_waiters();
         }
         let was_roomy = self.shared.roomy(state);
-        state.trim();
+        state.trim(self.shared.history());
         if !was_roomy && self.shared.roomy(state) {
             self.shared.space.notify_waiters();
         }
@@ -332,6 +393,45 @@ impl Cursor for MemoryCursor {
     }
 
     fn record(&self, settlements: &mut Vec<Settlement>) {
-        settlements.clear();
+        if settlements.is_empty() {
+            return;
+        }
+        let at = SystemTime::now();
+        let ended = |settlement| Ended { processor: Arc::clone(&self.name), settlement, at };
+        self.shared.lock().ended.extend(settlements.drain(..).map(ended));
+    }
+}
+
+struct MemoryHistory(Arc<Shared>);
+
+#[async_trait]
+impl History for MemoryHistory {
+    fn span(&self) -> (Position, Position) {
+        let state = self.0.lock();
+        (Position(state.before_first), Position(state.newest()))
+    }
+
+    async fn read(&self, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError> {
+        Ok(self.0.lock().read(after, limits))
+    }
+
+    async fn readable(&self, after: Position) -> Result<(), JournalError> {
+        self.0.readable(after).await
+    }
+
+    async fn before(&self, time: SystemTime) -> Result<Position, JournalError> {
+        Ok(Position(self.0.lock().before(time)))
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<Found>, JournalError> {
+        let state = self.0.lock();
+        let found = state.entries.iter().rev().find(|(entry, _)| entry.event.id() == id);
+        Ok(found.map(|(entry, journaled)| Found { entry: entry.clone(), journaled: *journaled }))
+    }
+
+    async fn ended(&self, event: &Found) -> Result<Vec<Ended>, JournalError> {
+        let position = event.entry.position;
+        let state = self.0.lock();
+        Ok(state.ended.iter().filter(|ended| ended.settlement.position == position).cloned().collect())
     }
 }

@@ -7,6 +7,7 @@
 mod checkpoint;
 pub mod config;
 pub mod embedded;
+pub mod history;
 mod letters;
 pub mod memory;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 pub(crate) use checkpoint::SAME_EVENT_MICROS;
 pub use checkpoint::{Checkpoint, CheckpointDelta, HORIZON_MICROS, MOST_REMEMBERED, Recent};
+pub use history::{Ended, Found, History};
 pub use letters::{DeadLetter, DeadLetters, LetterId, LettersPlace};
 
 use crate::attempt::{BatchLimits, Position, Target};
@@ -250,6 +252,15 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The journal is not open.
     fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError>;
+
+    /// What the journal still has of what has been.
+    ///
+    /// # Errors
+    /// The journal is not open.
+    fn history(&self) -> Result<Arc<dyn History>, JournalError>;
+
+    /// The places of all processors that the journal knows, configured or not, by name.
+    fn places(&self) -> Vec<(Arc<str>, CursorState)>;
 
     /// The key that signs callbacks, kept as long as the journal itself.
     fn signing_key(&self) -> [u8; 32];

@@ -354,3 +354,81 @@ async fn dead_letters_have_room_of_their_own_and_use_it_again() {
         append(&journal, events(10, 10)).await.expect("events do not wait for letters");
     }
 }
+
+fn named(ids: std::ops::RangeInclusive<u64>) -> Vec<Event> {
+    let mut page = PageBuilder::new("vc".into(), "s", &[]);
+    for id in ids {
+        page.push(&Attributes { id: &format!("event-{id}"), ..Attributes::default() }, b"{}");
+    }
+    page.finish()
+}
+
+#[tokio::test]
+async fn what_has_been_can_be_looked_at_when_nobody_waits_for_it_any_more() {
+    for journal in engines(1 << 20) {
+        let cursor = journal.cursor("p", Begin::End).await.unwrap();
+        let history = journal.history().unwrap();
+        assert_eq!(history.span(), (Position(0), Position(0)));
+        assert!(history.find("event-1").await.unwrap().is_none());
+        let began = SystemTime::now();
+        append(&journal, named(1..=5)).await.unwrap();
+        let settlement = |position, target: Option<&str>, end| super::Settlement {
+            position: Position(position),
+            target: target.map(Target::new),
+            end,
+            attempts: 2,
+            status: Some(200),
+        };
+        let all = [
+            settlement(3, Some("f"), super::End::Delivered),
+            settlement(3, Some("g"), super::End::DeadLettered),
+            settlement(4, None, super::End::Unwanted),
+            settlement(3, Some("g"), super::End::Delivered),
+        ];
+        cursor.record(&mut all.to_vec());
+        cursor.commit(CursorState { front: Position(5), lanes: Vec::new() }).await.unwrap();
+        append(&journal, named(6..=7)).await.unwrap();
+
+        assert_eq!(journal.stats().undelivered, 2);
+        assert_eq!(history.span(), (Position(0), Position(7)));
+        let read = history.read(Position(2), BatchLimits { events: 3, bytes: usize::MAX }).await.unwrap();
+        assert_eq!(read.iter().map(|entry| entry.event.id()).collect::<Vec<_>>(), ["event-3", "event-4", "event-5"]);
+        assert!(history.read(Position(7), ALL).await.unwrap().is_empty());
+        history.readable(Position(6)).await.unwrap();
+        assert!(history.readable(Position(7)).now_or_never().is_none());
+        assert_eq!(history.before(began).await.unwrap(), Position(0));
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        assert_eq!(history.before(later).await.unwrap(), Position(7));
+
+        let found = history.find("event-3").await.unwrap().unwrap();
+        assert_eq!((found.entry.position, found.entry.event.id()), (Position(3), "event-3"));
+        let around = began - Duration::from_millis(1)..=SystemTime::now() + Duration::from_millis(1);
+        assert!(around.contains(&found.journaled));
+        let ended = history.ended(&found).await.unwrap();
+        let told: Vec<_> = ended.iter().map(|ended| (&*ended.processor, ended.settlement.clone())).collect();
+        assert_eq!(told, [("p", all[0].clone()), ("p", all[1].clone()), ("p", all[3].clone())]);
+        assert!(ended.iter().all(|ended| around.contains(&ended.at)));
+        assert!(history.find("event-8").await.unwrap().is_none());
+        assert_eq!(journal.places(), [("p".into(), cursor.state())]);
+    }
+}
+
+#[tokio::test]
+async fn in_memory_history_is_bounded_and_counts_for_nothing() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(160_000));
+    let cursor = journal.cursor("p", Begin::End).await.unwrap();
+    for round in 1..=100 {
+        append(&journal, events(10, 1000)).await.unwrap();
+        cursor.commit(CursorState { front: Position(round * 10), lanes: Vec::new() }).await.unwrap();
+        assert_eq!((journal.stats().undelivered, journal.stats().pinned_bytes), (0, 0));
+        assert!(journal.stats().bytes <= 10_000, "{}", journal.stats().bytes);
+    }
+    let (before, newest) = journal.history().unwrap().span();
+    assert!((1..10).contains(&(newest.0 - before.0)), "{before} to {newest}");
+    // Who begins in the past is waited for.
+    let late = journal.cursor("late", Begin::Oldest).await.unwrap();
+    assert_eq!(late.state().front, before);
+    assert_eq!(journal.stats().undelivered, newest.0 - before.0);
+    append(&journal, events(10, 1000)).await.unwrap();
+    assert_eq!(late.read(before, ALL).await.unwrap().len() as u64, newest.0 - before.0 + 10);
+}

@@ -183,10 +183,10 @@ impl Router {
         }
         admin_stop.cancel();
         drain("metrics server", &admin_tasks, deadline).await;
-        if kept.engine == "memory" && kept.events > 0 {
+        if kept.engine == "memory" && kept.undelivered > 0 {
             let waiting = kept.pinned_by.unwrap_or_default();
             warn!(
-                events = kept.events,
+                events = kept.undelivered,
                 waiting, "undelivered events end with the process, since the journal is in memory"
             );
         }

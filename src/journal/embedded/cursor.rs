@@ -81,16 +81,10 @@ impl Cursor for EmbeddedCursor {
         let entries = match at_hand {
             Some(entries) => entries,
             None => {
-                let (at, mut reader) = self.take_reader(after).ok_or(JournalError::Closed)?;
+                let (at, reader) = self.take_reader(after).ok_or(JournalError::Closed)?;
                 // Where the answer is not waited for any more, the reader is made anew with the cursor.
-                let mut raw = Raw::with_room(limits);
-                let (reader, raw, read) = blocking(move || {
-                    let read = raw.read(&mut reader, after, limits);
-                    Ok((reader, raw, read))
-                })
-                .await?;
+                let (reader, entries) = read(reader, after, limits).await?;
                 self.readers()[at] = Some(reader);
-                let entries = read.and_then(|()| raw.entries(after, limits));
                 entries.inspect_err(|error| self.shared.harm.note(error))?
             }
         };
@@ -143,6 +137,21 @@ impl Cursor for EmbeddedCursor {
             drop(self.notes.send(Note::Outcomes(Arc::clone(&self.name), std::mem::take(settlements))));
         }
     }
+}
+
+/// Reads entries from files, and gives the reader back.
+pub(super) async fn read(
+    mut reader: Reader,
+    after: Position,
+    limits: BatchLimits,
+) -> Result<(Reader, Result<Vec<Entry>, JournalError>), JournalError> {
+    let mut raw = Raw::with_room(limits);
+    let (reader, raw, read) = blocking(move || {
+        let read = raw.read(&mut reader, after, limits);
+        Ok((reader, raw, read))
+    })
+    .await?;
+    Ok((reader, read.and_then(|()| raw.entries(after, limits))))
 }
 
 /// Frames of events as they were read.

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use uuid::Uuid;
 
 use super::cursor::{EmbeddedCursor, settled};
+use super::history::EmbeddedHistory;
 use super::keeper::{Keeper, Note};
 use super::letters::EmbeddedLetters;
 use super::log::Reader;
@@ -275,6 +276,15 @@ impl Engine {
             self.shared.lock().places.remove(name);
         }
         done.map(|()| cursor)
+    }
+
+    pub(super) fn history(&self) -> EmbeddedHistory {
+        EmbeddedHistory { shared: Arc::clone(&self.shared), disks: self.disks.clone(), notes: self.notes.clone() }
+    }
+
+    pub(super) fn places(&self) -> Vec<(Arc<str>, CursorState)> {
+        let state = self.shared.lock();
+        state.places.iter().map(|(name, held)| (Arc::clone(name), held.cursor.clone())).collect()
     }
 
     pub(super) fn stats(&self) -> JournalStats {

@@ -9,6 +9,7 @@ mod disk;
 pub mod dormant;
 mod engine;
 mod frame;
+mod history;
 pub mod inspect;
 mod keeper;
 mod letters;
@@ -37,7 +38,7 @@ use uuid::Uuid;
 
 pub use state::Settings;
 
-use super::{Batch, Begin, Checkpoint, Cursor, DeadLetters, Journal, JournalError, JournalStats};
+use super::{Batch, Begin, Checkpoint, Cursor, CursorState, DeadLetters, History, Journal, JournalError, JournalStats};
 use crate::attempt::{BatchLimits, Position};
 use disk::Folder;
 use engine::{Engine, blocking};
@@ -246,6 +247,14 @@ impl Journal for EmbeddedJournal {
 
     fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError> {
         Ok(Arc::clone(&self.engine()?.0.letters) as Arc<dyn DeadLetters>)
+    }
+
+    fn history(&self) -> Result<Arc<dyn History>, JournalError> {
+        Ok(Arc::new(self.engine()?.0.history()))
+    }
+
+    fn places(&self) -> Vec<(Arc<str>, CursorState)> {
+        self.engine().map(|open| open.0.places()).unwrap_or_default()
     }
 
     fn signing_key(&self) -> [u8; 32] {

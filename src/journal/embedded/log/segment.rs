@@ -166,6 +166,11 @@ impl Segments {
         self.read().first().map(|segment| Position(segment.base.0.saturating_sub(1)))
     }
 
+    /// Where each begins.
+    pub(in crate::journal::embedded) fn bases(&self) -> Vec<Position> {
+        self.read().iter().map(|segment| segment.base).collect()
+    }
+
     /// The last record of the oldest segment, unless that is the one that is appended to.
     pub(in crate::journal::embedded) fn oldest_through(&self) -> Option<Position> {
         let all = self.read();
