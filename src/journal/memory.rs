@@ -290,6 +290,7 @@ impl Journal for MemoryJournal {
                 Begin::End => state.newest(),
                 Begin::Oldest => state.before_first,
                 Begin::Time(time) => state.before(time),
+                Begin::Behind(place) => place.0.clamp(state.before_first, state.newest()),
             });
             let ahead = state.bytes_between(front, Position(state.newest()));
             let cursor = CursorState { front, lanes: Vec::new() };
@@ -298,6 +299,19 @@ impl Journal for MemoryJournal {
         }
         drop(state);
         Ok(Arc::new(MemoryCursor { shared: Arc::clone(&self.shared), name }))
+    }
+
+    async fn forget(&self, processor: &str) -> Result<(), JournalError> {
+        let mut guard = self.shared.lock();
+        let state = &mut *guard;
+        let was_roomy = self.shared.roomy(state);
+        state.places.remove(processor);
+        state.trim(self.shared.history());
+        self.shared.passed.notify_waiters();
+        if !was_roomy && self.shared.roomy(state) {
+            self.shared.space.notify_waiters();
+        }
+        Ok(())
     }
 
     fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError> {

@@ -44,6 +44,15 @@ pub struct Batch {
     pub checkpoint: Option<CheckpointDelta>,
 }
 
+/// The names of places that belong to replays begin with this: they are kept though they are not configured, until they
+/// are forgotten.
+pub const REPLAY: &str = "replay/";
+
+/// Whether what has this place is at work: a processor that is configured, or a replay.
+fn is_active(name: &Arc<str>, processors: &[Arc<str>]) -> bool {
+    processors.contains(name) || name.starts_with(REPLAY)
+}
+
 /// The streams and processors that are configured, by name. What a journal holds of others is dormant: it is kept, and
 /// pins nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +81,8 @@ pub enum Begin {
     Oldest,
     /// At the first event journaled at or after a moment.
     Time(SystemTime),
+    /// Behind this place, or at the oldest event that is kept.
+    Behind(Position),
 }
 
 /// A processor's durable place: a front, and the lanes of targets that are behind it.
@@ -246,6 +257,12 @@ pub trait Journal: Send + Sync {
 
     /// Opens the processor's cursor where it was, or at `begin` if it is new; it is durable on return.
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError>;
+
+    /// Forgets the processor's place, for good: nothing is kept for it from now on. No cursor of it may be in use.
+    ///
+    /// # Errors
+    /// That cannot be written.
+    async fn forget(&self, processor: &str) -> Result<(), JournalError>;
 
     /// The place where dead letters are kept.
     ///

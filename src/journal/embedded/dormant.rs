@@ -124,11 +124,7 @@ fn time(parts: &Parts) -> i64 {
 }
 
 fn remove_place(disks: &Disks, name: &str) -> Result<(), JournalError> {
-    let removed = place::files(&place::stem(name)).iter().try_for_each(|file| match disks.places.remove(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    });
-    removed.and_then(|()| disks.places.sync()).map_err(failed(format!("remove the place of {name}")))
+    place::remove(&*disks.places, name).map_err(failed(format!("remove the place of {name}")))
 }
 
 /// Begins a new segment of events, with the checkpoints as they are now.

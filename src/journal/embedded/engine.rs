@@ -18,7 +18,7 @@ use super::state::{Clock, Harm, Held, PATIENCE, Settings, Shared, State, micros}
 use super::tail::{Flow, Tail};
 use super::writer::{self, Ended, Order, Writer};
 use crate::attempt::Position;
-use crate::journal::{Batch, Begin, Cursor, CursorState, DeadLetters as _, JournalError, JournalStats};
+use crate::journal::{Batch, Begin, Cursor, CursorState, DeadLetters as _, JournalError, JournalStats, is_active};
 
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
@@ -52,7 +52,7 @@ impl Engine {
         let mut places = BTreeMap::new();
         let mut held = BTreeMap::new();
         for (name, (place, state)) in found {
-            let active = processors.contains(&name);
+            let active = is_active(&name, processors);
             if !active {
                 tracing::info!(
                     processor = &*name,
@@ -258,6 +258,7 @@ impl Engine {
         let front = match begin {
             Begin::End => newest,
             Begin::Oldest => first,
+            Begin::Behind(place) => place.max(first).min(newest),
             Begin::Time(time) => {
                 let mut reader = Reader::new(Arc::clone(&self.disks.events), self.shared.events.clone());
                 let before =
@@ -276,6 +277,22 @@ impl Engine {
             self.shared.lock().places.remove(name);
         }
         done.map(|()| cursor)
+    }
+
+    /// Forgets a processor's place.
+    pub(super) async fn forget(&self, processor: &str) -> Result<(), JournalError> {
+        {
+            let mut guard = self.shared.lock();
+            let state = &mut *guard;
+            state.places.remove(processor);
+            state.trim_tail();
+        }
+        // Whoever waited for it to come on may go on.
+        self.shared.passed.notify_waiters();
+        self.shared.space.notify_waiters();
+        let (answer, answered) = oneshot::channel();
+        self.notes.send(Note::Forget(processor.into(), answer)).map_err(|_| JournalError::Closed)?;
+        answered.await.unwrap_or(Err(JournalError::Closed))
     }
 
     pub(super) fn history(&self) -> EmbeddedHistory {

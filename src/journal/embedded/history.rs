@@ -9,9 +9,10 @@ use memchr::memmem;
 use tokio::sync::oneshot;
 
 use super::cursor;
-use super::engine::{Disks, blocking};
+use super::engine::blocking;
 use super::keeper::Note;
 use super::log::Reader;
+use super::parts::Disks;
 use super::state::{Shared, micros};
 use super::{batch, outcomes, writer};
 use crate::attempt::{BatchLimits, Position};

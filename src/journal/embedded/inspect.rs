@@ -22,7 +22,7 @@ use super::survey::{GAP, Seen, Survey, survey};
 use super::{batch, letters, outcomes, owner, writer};
 use crate::attempt::Position;
 use crate::event::Event;
-use crate::journal::{Configured, CursorState, End, JournalError, Settlement};
+use crate::journal::{Configured, CursorState, End, JournalError, Settlement, is_active};
 
 /// While the router writes, what is looked at may change under the eyes: so often it is looked at again.
 const TRIES: u32 = 5;
@@ -264,7 +264,7 @@ fn processors(
         settled: places.get(name).map(|(.., state)| state.settled_through().0),
         lanes: places.get(name).map_or(0, |(.., state)| state.lanes.len()),
         letters: letters.get(name).map_or(0, |letters| letters.len() as u64),
-        dormant: !configured.processors.contains(name),
+        dormant: !is_active(name, &configured.processors),
     };
     names.into_iter().map(processor).collect()
 }
@@ -281,12 +281,10 @@ fn io(error: io::Error) -> JournalError {
 pub fn dormant(folder: &Path, configured: &Configured) -> Result<Configured, JournalError> {
     let places: Arc<dyn Disk> = Arc::new(Looked(folder.join("places")));
     let Found { places, .. } = place::find(&places).map_err(io)?;
-    let of = |names: Vec<Arc<str>>, configured: &[Arc<str>]| {
-        names.into_iter().filter(|name| !configured.contains(name)).collect()
-    };
+    let streams = newest_streams(&*folder_of(folder, Which::Events)).map_err(io)?.into_iter();
     Ok(Configured {
-        streams: of(newest_streams(&*folder_of(folder, Which::Events)).map_err(io)?, &configured.streams),
-        processors: of(places.into_keys().collect(), &configured.processors),
+        streams: streams.filter(|name| !configured.streams.contains(name)).collect(),
+        processors: places.into_keys().filter(|name| !is_active(name, &configured.processors)).collect(),
     })
 }
 

@@ -11,7 +11,7 @@ use super::disk::Disk;
 use super::letters::{Letters, Wish};
 use super::log::Log;
 use super::outcomes;
-use super::place::Place;
+use super::place::{self, Place};
 use super::state::{Held, Shared};
 use super::writer::{self, Ended, Order};
 use crate::journal::{CursorState, JournalError, Settlement};
@@ -35,6 +35,8 @@ pub(super) enum Note {
     Moved,
     /// A processor that is new begins there: durable when it is answered.
     New(Arc<str>, CursorState, oneshot::Sender<Result<(), JournalError>>),
+    /// A processor's place is to be forgotten: durable when it is answered.
+    Forget(Arc<str>, oneshot::Sender<Result<(), JournalError>>),
     /// To answer when everything before is done.
     Flush(oneshot::Sender<()>),
     /// To make everything durable, and to end.
@@ -83,6 +85,7 @@ impl Keeper {
                     Note::Letters(wish) => wishes.push(wish),
                     Note::Moved => drop(sync_at.get_or_insert_with(|| Instant::now() + SYNC)),
                     Note::New(processor, state, answer) => drop(answer.send(self.begin(&processor, &state))),
+                    Note::Forget(processor, answer) => drop(answer.send(self.forget(&processor))),
                     Note::Flush(answer) => flushes.push(answer),
                     Note::Close(answer) => {
                         close = Some(answer);
@@ -128,6 +131,16 @@ impl Keeper {
         }
         self.places.insert(Arc::clone(processor), place);
         Ok(())
+    }
+
+    fn forget(&mut self, processor: &Arc<str>) -> Result<(), JournalError> {
+        self.places.remove(processor);
+        let removed = place::remove(&*self.disk, processor).map_err(|error| JournalError::Io {
+            what: format!("remove the place of {processor}"),
+            why: error.to_string(),
+        });
+        self.trim();
+        removed
     }
 
     /// Writes down how events ended. What cannot be written waits, as long as that is not too much.

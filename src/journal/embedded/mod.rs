@@ -245,6 +245,10 @@ impl Journal for EmbeddedJournal {
         self.engine()?.0.cursor(processor, begin).await
     }
 
+    async fn forget(&self, processor: &str) -> Result<(), JournalError> {
+        self.engine()?.0.forget(processor).await
+    }
+
     fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError> {
         Ok(Arc::clone(&self.engine()?.0.letters) as Arc<dyn DeadLetters>)
     }

@@ -41,6 +41,17 @@ fn file_name(processor: &str, turn: usize) -> String {
     name
 }
 
+/// Removes a processor's place.
+pub(super) fn remove(disk: &dyn Disk, processor: &str) -> io::Result<()> {
+    for file in files(&stem(processor)) {
+        match disk.remove(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    disk.sync()
+}
+
 fn encode(name: &str, number: u64, state: &CursorState) -> Vec<u8> {
     let mut payload = Vec::new();
     write_text(&mut payload, name);

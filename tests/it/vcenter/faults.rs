@@ -11,7 +11,7 @@ use vmware_event_router::attempt::{BatchLimits, Position};
 use vmware_event_router::event::Event;
 use vmware_event_router::journal::memory::MemoryJournal;
 use vmware_event_router::journal::{
-    Batch, Begin, Checkpoint, Cursor, DeadLetters, Journal, JournalError, JournalStats,
+    Batch, Begin, Checkpoint, Cursor, CursorState, DeadLetters, History, Journal, JournalError, JournalStats,
 };
 use vmware_event_router::stream::vcenter::{BeginAt, Config, Timing};
 use vmware_event_router::vim25::Shape;
@@ -481,8 +481,17 @@ impl Journal for Failing {
     async fn cursor(&self, processor: &str, begin: Begin) -> Result<Arc<dyn Cursor>, JournalError> {
         self.inner.cursor(processor, begin).await
     }
+    async fn forget(&self, processor: &str) -> Result<(), JournalError> {
+        self.inner.forget(processor).await
+    }
     fn dead_letters(&self) -> Result<Arc<dyn DeadLetters>, JournalError> {
         self.inner.dead_letters()
+    }
+    fn history(&self) -> Result<Arc<dyn History>, JournalError> {
+        self.inner.history()
+    }
+    fn places(&self) -> Vec<(Arc<str>, CursorState)> {
+        self.inner.places()
     }
     fn signing_key(&self) -> [u8; 32] {
         self.inner.signing_key()
