@@ -5,7 +5,10 @@
 //! that receivers get; behind it follow, unescaped, the few header strings
 //! that cannot be cut out of that JSON. Cloning an event counts a reference.
 
+mod given;
 pub(crate) mod stored;
+
+pub use given::GivenError;
 
 use std::fmt;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use quamina::Quamina;
 use crate::event::Event;
 
 /// A pattern is no longer than this.
-const MOST_BYTES: usize = 32 * 1024;
+const MOST_BYTES: usize = 16 * 1024;
 
 /// Says of events whether they are meant.
 pub struct Pattern {

@@ -1,6 +1,10 @@
 //! What operators' commands ask of a journal, and of the router that runs on it. The same answers come over the socket in
 //! the journal's folder, over HTTP, and from a journal whose router is stopped.
 
+pub mod events;
+pub mod explain;
+pub mod replay;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::journal::{DeadLetter, Journal, JournalError, LetterId, LettersPlace};
+use crate::journal::{DeadLetter, Entry, Journal, JournalError, LetterId, LettersPlace};
 
 /// Where the calls are, on every server.
 pub const PREFIX: &str = "/api/v1/";
@@ -44,6 +48,21 @@ pub enum Retried {
 pub trait Errands: Send + Sync {
     /// Sends a letter again; what became of it, and why if it stays.
     async fn retry(&self, letter: DeadLetter) -> (Retried, Option<String>);
+
+    /// Has a part of the journal delivered again.
+    async fn replay(&self, wanted: replay::Part) -> Result<replay::Replay, replay::Refused>;
+
+    /// What such a replay would send, of the events behind `after`; looks at some of them.
+    async fn would_replay(&self, wanted: &replay::Part) -> Result<replay::Counted, replay::Refused>;
+
+    /// The replays that are under way.
+    fn replays(&self) -> Vec<replay::Replay>;
+
+    /// Ends a replay; what it has not sent yet it will not send. Whether there was one of that name.
+    async fn cancel_replay(&self, id: &str) -> bool;
+
+    /// Where an event stands at each processor, by name; nothing is said of one that does not answer.
+    async fn standing(&self, entry: &Entry) -> Vec<(Arc<str>, explain::Standing)>;
 }
 
 /// A letter in a list.
@@ -174,6 +193,21 @@ fn broken(error: &JournalError) -> Refusal {
     (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
+/// What was asked makes no sense.
+fn wrong(why: String) -> Refusal {
+    (StatusCode::BAD_REQUEST, why)
+}
+
+/// A call's parameters.
+struct Query<'a>(&'a str);
+
+impl Query<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        let mut pairs = url::form_urlencoded::parse(self.0.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+}
+
 fn encoded(value: impl Serialize) -> Result<String, Refusal> {
     serde_json::to_string(&value).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
@@ -189,22 +223,35 @@ impl Api {
 
     async fn try_answer(&self, call: Call<'_>) -> Result<String, Refusal> {
         let mut words = call.path.split('/');
+        let query = Query(call.query);
         match (call.method, words.next(), words.next(), words.next()) {
-            (&Method::GET, Some("dead-letters"), None, None) => self.letters(call.query).await,
+            (&Method::GET, Some("dead-letters"), None, None) => self.letters(&query).await,
             (&Method::GET, Some("dead-letters"), Some(id), None) => self.letter(id).await,
             (&Method::POST, Some("dead-letters"), Some("retry"), None) => self.retry(call.body).await,
             (&Method::POST, Some("dead-letters"), Some("discard"), None) => self.discard(call.body).await,
+            (&Method::GET, Some("events"), None, None) => self.events(&query).await,
+            (&Method::GET, Some("explain"), None, None) => self.explain(&query).await,
+            (&Method::GET, Some("replays"), None, None) => self.replays(),
+            (&Method::POST, Some("replays"), None, None) => self.replay(call.body).await,
+            (&Method::POST, Some("replays"), Some("count"), None) => self.would_replay(call.body).await,
+            (&Method::DELETE, Some("replays"), Some(id), None) => self.cancel_replay(id).await,
             _ => Err((StatusCode::NOT_FOUND, format!("there is no {} {PREFIX}{}", call.method, call.path))),
         }
     }
 
-    async fn letters(&self, query: &str) -> Result<String, Refusal> {
-        let after = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "after");
-        let after = after.map_or(Ok(0), |(_, value)| value.parse());
-        let after = after.map_err(|_| (StatusCode::BAD_REQUEST, "after is not a number".to_owned()))?;
+    async fn letters(&self, query: &Query<'_>) -> Result<String, Refusal> {
+        let after = query.get("after").map_or(Ok(0), |after| after.parse());
+        let after = after.map_err(|_| wrong("after is not a number".to_owned()))?;
         let letters = self.journal.dead_letters().map_err(|error| broken(&error))?;
         let (letters, next) = letters.read(LettersPlace(after)).await.map_err(|error| broken(&error))?;
         encoded(Page { letters: letters.iter().map(Letter::new).collect(), next: next.0 })
+    }
+
+    /// The router that sends `what`.
+    fn errands(&self, what: &str) -> Result<&Arc<dyn Errands>, Refusal> {
+        let stopped =
+            || (StatusCode::CONFLICT, format!("the router is not running: start it, it is what sends {what}"));
+        self.errands.as_ref().ok_or_else(stopped)
     }
 
     /// The letters of these names, by name.
@@ -222,23 +269,17 @@ impl Api {
         let unknown = || (StatusCode::NOT_FOUND, format!("there is no dead letter {name}"));
         let id = self.named()?.remove(name).ok_or_else(unknown)?;
         let letter = self.get(&id).await?.ok_or_else(unknown)?;
-        let event = serde_json::from_slice(&letter.entry.event.json())
-            .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("its event is no JSON: {error}")))?;
+        let event = events::raw(&letter.entry.event)?;
         encoded(Shown { letter: Letter::new(&letter), event })
     }
 
     fn meant(body: &[u8]) -> Result<Vec<String>, Refusal> {
         let meant: Result<Letters, _> = serde_json::from_slice(body);
-        Ok(meant
-            .map_err(|error| (StatusCode::BAD_REQUEST, format!("the body does not name letters: {error}")))?
-            .letters)
+        Ok(meant.map_err(|error| wrong(format!("the body does not name letters: {error}")))?.letters)
     }
 
     async fn retry(&self, body: &[u8]) -> Result<String, Refusal> {
-        let Some(errands) = &self.errands else {
-            let why = "the router is not running: start it, it is what sends letters".to_owned();
-            return Err((StatusCode::CONFLICT, why));
-        };
+        let errands = self.errands("letters")?;
         let known = self.named()?;
         let mut tries = Vec::new();
         for name in Self::meant(body)? {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::{FAILED, OK, complain, run};
 use crate::admin::api::{Api, Call, PREFIX};
 use crate::admin::socket;
 use crate::http::basic_auth;
@@ -25,6 +27,9 @@ const MOST_BODY: usize = 64 << 20;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// No body.
+pub(super) const NONE: Option<&()> = None;
+
 /// Whom to ask.
 pub(super) enum Router {
     /// One that runs, over its socket.
@@ -33,6 +38,41 @@ pub(super) enum Router {
     Metrics(Box<crate::admin::config::Config>),
     /// None: its journal, as long as this process has it.
     Stopped(Api),
+}
+
+/// Asks the router of this configuration, or its journal. Whether all went well, or why it did not, decides the exit code.
+pub(super) fn with(config: &Path, ask: impl AsyncFnOnce(&Router) -> Result<bool, String>) -> ExitCode {
+    let config = match super::configuration(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    run::runtime(async {
+        let done = async {
+            let router = Router::find(config).await?;
+            let done = ask(&router).await;
+            router.leave().await.and(done)
+        };
+        match done.await {
+            Ok(true) => OK.into(),
+            Ok(false) => FAILED.into(),
+            Err(why) => {
+                complain(&format!("{why}\n"));
+                FAILED.into()
+            }
+        }
+    })
+}
+
+/// What is printed has no reader.
+pub(super) fn unread(error: io::Error) -> String {
+    format!("nobody reads what is printed: {error}")
+}
+
+/// A path with parameters.
+pub(super) fn query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let given = parameters.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
+    format!("{path}?{query}")
 }
 
 #[derive(Deserialize)]

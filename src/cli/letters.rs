@@ -11,15 +11,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::args::value;
-use super::ask::Router;
-use super::{FAILED, OK, complain, run};
+use super::ask::{self, NONE, Router, unread};
 use crate::admin::api::{Discarded, Letter, Letters, Outcome, Page, Retried};
 
 /// So many are named in one call.
 const CHUNK: usize = 100;
-
-/// No body.
-const NONE: Option<&()> = None;
 
 /// Which letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,33 +110,12 @@ impl Which {
 }
 
 pub(super) fn run(config: &Path, command: &DeadLetters) -> ExitCode {
-    let config = match super::configuration(config) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    run::runtime(async {
-        let router = match Router::find(config).await {
-            Ok(router) => router,
-            Err(why) => return failed(&why),
-        };
-        let done = command.run(&router, &mut io::stdout().lock()).await;
-        match router.leave().await.and(done) {
-            Ok(true) => OK.into(),
-            Ok(false) => FAILED.into(),
-            Err(why) => failed(&why),
-        }
-    })
-}
-
-fn failed(why: &str) -> ExitCode {
-    complain(&format!("{why}\n"));
-    FAILED.into()
+    ask::with(config, async |router| command.run(router, &mut io::stdout().lock()).await)
 }
 
 impl DeadLetters {
     /// Whether all went well.
     async fn run(&self, router: &Router, out: &mut impl Write) -> Result<bool, String> {
-        let unread = |error: io::Error| format!("nobody reads what is printed: {error}");
         match self {
             Self::List { which, json } => {
                 let mut after = 0;

@@ -5,12 +5,16 @@ mod ask;
 mod check;
 mod decode;
 pub mod demo;
+pub mod explain;
 pub mod journal;
 pub mod letters;
 pub mod logging;
+pub mod replay;
 mod run;
 mod schema;
+pub mod send;
 mod simulate;
+pub mod tail;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -46,7 +50,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match args.command {
         Command::Demo(_) => {}
         // What it prints is the answer; only what is wrong is worth another line.
-        Command::DeadLetters(_) | Command::Journal(_) if args.log.level > Level::WARN => {
+        Command::DeadLetters(_)
+        | Command::Explain(_)
+        | Command::Journal(_)
+        | Command::Replay(_)
+        | Command::Send(_)
+        | Command::Tail(_)
+            if args.log.level > Level::WARN =>
+        {
             logging::start(LogOptions { level: Level::WARN, ..args.log });
         }
         _ => logging::start(args.log),
@@ -56,8 +67,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check => check::run(&args.config),
         Command::Decode(decode) => decode::run(&decode),
         Command::DeadLetters(letters) => letters::run(&args.config, &letters),
+        Command::Explain(explain) => explain::run(&args.config, &explain),
         Command::Journal(journal) => journal::run(&args.config, &journal),
         Command::Schema => schema::run(),
+        Command::Replay(replay) => replay::run(&args.config, &replay),
+        Command::Send(send) => send::run(&args.config, &send),
+        Command::Tail(tail) => tail::run(&args.config, &tail),
         Command::Simulate(simulate) => simulate::run(*simulate),
         Command::Demo(demo) => demo::run(&demo, args.log),
     }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 
 pub use run::Delivery;
 pub use run::again::{Resent, Retry};
+pub use run::explain::{Owed, Question, Standing, Waits};
 
 pub use crate::config::delivery::{Options, Ordering};
 
@@ -70,6 +71,7 @@ pub struct Settler(mpsc::Sender<Errand>);
 enum Errand {
     Late(Late),
     Retry(Retry),
+    Explain(Question),
 }
 
 impl Settler {
@@ -87,5 +89,10 @@ impl Settler {
     /// Has a dead letter sent again. Where nobody takes it in time, whoever waits is told nothing.
     pub async fn retry(&self, retry: Retry) {
         drop(self.0.send_timeout(Errand::Retry(retry), REPORT).await);
+    }
+
+    /// Asks where an event stands. Where nobody takes it in time, whoever waits is told nothing.
+    pub async fn explain(&self, question: Question) {
+        drop(self.0.send_timeout(Errand::Explain(question), REPORT).await);
     }
 }

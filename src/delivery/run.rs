@@ -1,6 +1,7 @@
 //! The loop: what it waits for, and what it begins. What it reads is in [`read`], what it does after an attempt in [`outcome`].
 
 pub(super) mod again;
+pub(super) mod explain;
 mod outcome;
 mod read;
 
@@ -176,6 +177,13 @@ impl Delivery {
         (this, Settler(settler))
     }
 
+    /// What is set aside is a dead letter of this processor, whatever the status is called.
+    #[must_use]
+    pub fn on_behalf_of(mut self, processor: Arc<str>) -> Self {
+        self.name = processor;
+        self
+    }
+
     /// Delivers until stopped; then waits for the attempts under way and commits.
     ///
     /// # Errors
@@ -276,6 +284,7 @@ impl Delivery {
         match errand {
             Errand::Late(late) => self.settle_late(late),
             Errand::Retry(retry) => self.retry(retry),
+            Errand::Explain(question) => self.explain(question),
         }
     }
 

@@ -71,6 +71,8 @@ pub(super) struct Lane {
 pub(super) enum Circuit {
     Closed,
     Open {
+        /// What it came to last.
+        why: Reason,
         /// Answers to attempts that began before do not count.
         since: Instant,
         until: Instant,
@@ -399,7 +401,7 @@ impl Track {
     ) -> Option<Instant> {
         self.trust = (self.trust / 2).max(1);
         match &mut self.circuit {
-            Circuit::Open { since, until, probing, backoff } => {
+            Circuit::Open { why: last, since, until, probing, backoff } => {
                 if began < *since {
                     // One of those that were under way when it opened: says nothing new, but may ask for a longer wait.
                     let asked = after.map(|after| now + after)?;
@@ -410,13 +412,14 @@ impl Track {
                     return None;
                 }
                 *probing = false;
+                last.clone_from(why);
                 *until = now + after.unwrap_or_else(|| backoff.wait());
                 Some(*until)
             }
             Circuit::Closed => {
                 let mut backoff = Backoff::new(FIRST_RETRY, MOST_RETRY);
                 let until = now + after.unwrap_or_else(|| backoff.wait());
-                self.circuit = Circuit::Open { since: now, until, probing: false, backoff };
+                self.circuit = Circuit::Open { why: why.clone(), since: now, until, probing: false, backoff };
                 self.status.circuit_opened(why);
                 Some(until)
             }
@@ -437,6 +440,14 @@ impl Track {
     /// Whether the circuit is open.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.circuit, Circuit::Open { .. })
+    }
+
+    /// Why it is open.
+    pub(super) fn silence(&self) -> Option<Reason> {
+        match &self.circuit {
+            Circuit::Open { why, .. } => Some(why.clone()),
+            Circuit::Closed => None,
+        }
     }
 
     /// Nothing is owed and nothing under way.

@@ -27,7 +27,7 @@ pub trait Routes: Send + Sync {
 }
 
 /// How an accepted event ended, as its target said later.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Late {
     /// The event's place.
     pub position: Position,

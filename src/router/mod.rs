@@ -3,6 +3,8 @@
 mod config;
 #[cfg(test)]
 mod config_tests;
+mod errands;
+mod replay;
 
 use std::collections::HashMap;
 use std::io;
@@ -11,20 +13,21 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use http::{HeaderMap, StatusCode};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 pub use config::{PROVIDERS, RouterConfig};
+use errands::Sent;
+use replay::Replays;
 
-use crate::admin::api::{Api, Errands, Retried};
+use crate::admin::api::Api;
 use crate::admin::{Admin, Callbacks, Figures, Server, socket};
 use crate::backoff::Backoff;
 use crate::config::delivery::BeginAt;
-use crate::delivery::{Delivery, Options, Resent, Retry, Settler};
-use crate::journal::{self, Appender, Begin, DeadLetter, Journal, JournalError};
+use crate::delivery::{Delivery, Options, Settler};
+use crate::journal::{self, Appender, Begin, Journal, JournalError};
 use crate::processor::{self, Processor};
 use crate::stream::{self, EventStream};
 use crate::telemetry::{ProcessorStatus, StreamStatus, Telemetry};
@@ -51,8 +54,28 @@ pub enum RouterError {
 /// Where each processor's late outcomes go at present.
 type Settlers = Arc<Mutex<HashMap<Arc<str>, Settler>>>;
 
-/// The processors, by name, once the journal is open and they are built.
-type Built = Arc<OnceLock<Vec<(Arc<str>, Arc<dyn Processor>)>>>;
+/// The processors and how they deliver, by name, once the journal is open and they are built.
+#[derive(Clone, Default)]
+struct Deliveries(Arc<OnceLock<Vec<Delivers>>>);
+
+/// A processor's name, the processor, and how it delivers.
+type Delivers = (Arc<str>, Arc<dyn Processor>, Options);
+
+impl Deliveries {
+    /// None until they are built.
+    fn all(&self) -> Option<&[Delivers]> {
+        self.0.get().map(Vec::as_slice)
+    }
+
+    fn get(&self, name: &str) -> Option<(Arc<dyn Processor>, Options)> {
+        let found = self.all()?.iter().find(|(of, ..)| **of == *name)?;
+        Some((Arc::clone(&found.1), found.2.clone()))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.all().unwrap_or_default().iter().map(|(name, ..)| &**name).collect()
+    }
+}
 
 /// A router that has been built and does nothing yet.
 pub struct Router {
@@ -113,12 +136,20 @@ impl Router {
         telemetry.collect(Figures { started: telemetry.started, journal: Arc::clone(&journal) });
 
         let settlers: Settlers = Settlers::default();
-        let built = Built::default();
+        let built = Deliveries::default();
+        let replays: Arc<OnceLock<Arc<Replays>>> = Arc::default();
         let admin = Admin {
             telemetry: Arc::clone(&telemetry),
-            api: Api { journal: Arc::clone(&journal), errands: Some(Arc::new(Sent(Arc::clone(&settlers)))) },
+            api: Api {
+                journal: Arc::clone(&journal),
+                errands: Some(Arc::new(Sent { settlers: Arc::clone(&settlers), replays: Arc::clone(&replays) })),
+            },
             auth: metrics.auth,
-            callbacks: Box::new(Late { processors: Arc::clone(&built), settlers: Arc::clone(&settlers) }),
+            callbacks: Box::new(Late {
+                processors: built.clone(),
+                settlers: Arc::clone(&settlers),
+                replays: Arc::clone(&replays),
+            }),
         };
         let server = match listener {
             Some(listener) => Server::open(listener, admin),
@@ -148,17 +179,35 @@ impl Router {
                 (processor::build(config, Arc::clone(&status), &key), status, options)
             })
             .collect();
-        let by_name =
-            processors.iter().map(|(processor, status, _)| (status.name.as_str().into(), Arc::clone(processor)));
-        built.get_or_init(|| by_name.collect());
+        let by_name = processors
+            .iter()
+            .map(|(processor, status, options)| (status.name.as_str().into(), Arc::clone(processor), options.clone()));
+        built.0.get_or_init(|| by_name.collect());
 
         let (delivery_stop, delivery_tasks) = (CancellationToken::new(), TaskTracker::new());
         for (processor, status, options) in processors {
             let (keeper, stop) = (Arc::clone(&processor), delivery_stop.clone());
             delivery_tasks.spawn(async move { keeper.run(stop).await });
             let (journal, settlers, stop) = (Arc::clone(&journal), Arc::clone(&settlers), delivery_stop.clone());
-            delivery_tasks.spawn(deliver(processor, status, options, journal, settlers, stop));
+            delivery_tasks.spawn(async move {
+                let open = || async {
+                    // It has its place, unless that was damaged: then there is no beginning.
+                    let cursor = journal.cursor(&status.name, Begin::End).await?;
+                    let letters = journal.dead_letters()?;
+                    let (processor, status) = (Arc::clone(&processor), Arc::clone(&status));
+                    let name = Arc::from(status.name.as_str());
+                    let (delivery, settler) = Delivery::new(processor, status, cursor, letters, options.clone());
+                    settlers.lock().unwrap_or_else(PoisonError::into_inner).insert(name, settler);
+                    Ok(delivery)
+                };
+                deliver(&status.name, open, &stop).await;
+            });
         }
+        let known = replays.get_or_init(|| {
+            let (journal, tasks) = (Arc::clone(&journal), delivery_tasks.clone());
+            Arc::new(Replays::new(journal, built.clone(), tasks, delivery_stop.clone()))
+        });
+        known.go_on().await;
         delivery_tasks.close();
 
         let stream_tasks = TaskTracker::new();
@@ -261,29 +310,17 @@ async fn read(mut stream: Box<dyn EventStream>, out: Appender) {
     }
 }
 
-/// Runs a processor's delivery, again and again, until it is stopped.
-async fn deliver(
-    processor: Arc<dyn Processor>,
-    status: Arc<ProcessorStatus>,
-    options: Options,
-    journal: Arc<dyn Journal>,
-    settlers: Settlers,
-    stop: CancellationToken,
-) {
+/// Delivers, again and again, until stopped. `open` begins at the durable place.
+async fn deliver<F>(name: &str, open: impl Fn() -> F, stop: &CancellationToken)
+where
+    F: Future<Output = Result<Delivery, JournalError>>,
+{
     let mut backoff = RESTART;
     let mut said = None;
     while !stop.is_cancelled() {
         let began = Instant::now();
-        // It has its place, unless that was damaged: then there is no beginning.
-        let opened = journal.cursor(&status.name, Begin::End).await;
-        let ended = match opened.and_then(|cursor| Ok((cursor, journal.dead_letters()?))) {
-            Ok((cursor, dead_letters)) => {
-                let (mut delivery, settler) =
-                    Delivery::new(Arc::clone(&processor), Arc::clone(&status), cursor, dead_letters, options.clone());
-                let name = Arc::from(status.name.as_str());
-                settlers.lock().unwrap_or_else(PoisonError::into_inner).insert(name, settler);
-                delivery.run(&stop).await
-            }
+        let ended = match open().await {
+            Ok(mut delivery) => delivery.run(stop).await,
             Err(error) => Err(error),
         };
         if let Err(error) = ended {
@@ -292,7 +329,7 @@ async fn deliver(
             }
             let now = error.to_string();
             if said.as_ref() != Some(&now) {
-                error!(processor = status.name, error = now, "delivery waits for the journal");
+                error!(processor = name, error = now, "delivery waits for the journal");
                 said = Some(now);
             }
             tokio::select! {
@@ -303,39 +340,24 @@ async fn deliver(
     }
 }
 
-/// Has the deliveries send dead letters again.
-struct Sent(Settlers);
-
-#[async_trait]
-impl Errands for Sent {
-    async fn retry(&self, letter: DeadLetter) -> (Retried, Option<String>) {
-        let settler = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&letter.processor).cloned();
-        let Some(settler) = settler else { return (Retried::NoTarget, None) };
-        let (told, what) = oneshot::channel();
-        settler.retry(Retry { letter, told }).await;
-        match what.await {
-            Ok(Resent::Delivered) => (Retried::Delivered, None),
-            Ok(Resent::Kept(why)) => (Retried::Kept, Some(why.text)),
-            Ok(Resent::NoTarget) => (Retried::NoTarget, None),
-            Ok(Resent::TooMany) => (Retried::TooMany, None),
-            Err(_) => (Retried::Kept, Some("the router is ending, or too busy".to_owned())),
-        }
-    }
-}
-
 /// Hands what functions say of accepted events to the delivery that waits for it.
 struct Late {
     /// None until the journal is open.
-    processors: Built,
+    processors: Deliveries,
     settlers: Settlers,
+    replays: Arc<OnceLock<Arc<Replays>>>,
 }
 
 #[async_trait]
 impl Callbacks for Late {
     async fn take(&self, query: &str, headers: &HeaderMap, body: &[u8]) -> StatusCode {
-        let Some(processors) = self.processors.get() else { return StatusCode::SERVICE_UNAVAILABLE };
-        for (name, processor) in processors {
+        let Some(processors) = self.processors.all() else { return StatusCode::SERVICE_UNAVAILABLE };
+        for (name, processor, _) in processors {
             let Some(late) = processor.callback(query, headers, body).await else { continue };
+            // Whoever waits for it takes it; what nobody waits for is nothing to the others.
+            for settler in self.replays.get().map(|replays| replays.settlers(name)).unwrap_or_default() {
+                drop(settler.settle(late.clone()).await);
+            }
             let settler = self.settlers.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
             let Some(settler) = settler else { return StatusCode::SERVICE_UNAVAILABLE };
             let settled = settler.settle(late).await.is_ok();

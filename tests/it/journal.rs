@@ -6,23 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::gateway::{Answer, Function, Gateway};
-use crate::support::router::{Router, command, metrics, processor, stream};
+use crate::support::router::{Router, ask, metrics, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
 
 fn appended(stats: &Value) -> u64 {
     stats["vmware.event.router.journal"]["appended"].as_u64().unwrap()
-}
-
-/// Runs a command beside the router of this folder: whether it went well, and what it printed.
-async fn ask(folder: &TempDir, config: &[Value], args: &[&str]) -> (bool, String) {
-    let mut command = command(folder, config, &[]);
-    command.args(args);
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    (output.status.success(), text)
 }
 
 /// Each function's calls, by event.

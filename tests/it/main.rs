@@ -16,6 +16,7 @@ mod gateway;
 mod http;
 mod journal;
 mod openfaas;
+mod operate;
 mod oracle;
 mod payload;
 mod router;

@@ -11,8 +11,12 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use tracing::Level;
 
 use super::demo::Demo;
+use super::explain::Explain;
 use super::journal::Journal;
 use super::letters::DeadLetters;
+use super::replay::Replays;
+use super::send::Sample;
+use super::tail::Tail;
 pub use simulate::Simulate;
 
 /// Where the configuration is if the command line does not say.
@@ -51,6 +55,14 @@ pub enum Command {
     Schema,
     /// Look at what could not be delivered.
     DeadLetters(DeadLetters),
+    /// Print events as they come.
+    Tail(Tail),
+    /// Say what became of an event.
+    Explain(Explain),
+    /// Deliver a part of the journal again.
+    Replay(Replays),
+    /// Send one event to one target.
+    Send(Sample),
     /// Look after the journal.
     Journal(Journal),
     /// Be a vCenter.
@@ -171,6 +183,10 @@ fn command() -> clap::Command {
         .subcommand(clap::Command::new("run").about("Route events; so it is without a command"))
         .subcommand(clap::Command::new("check").about("Check the configuration, and connect to all that it names"))
         .subcommand(DeadLetters::command())
+        .subcommand(Tail::command())
+        .subcommand(Explain::command())
+        .subcommand(Replays::command())
+        .subcommand(Sample::command())
         .subcommand(Journal::command())
         .subcommand(decode)
         .subcommand(clap::Command::new("schema").about("Print the JSON Schema of the configuration"))
@@ -219,6 +235,10 @@ impl Args {
             Some(("check", _)) => Command::Check,
             Some(("dead-letters", matches)) => Command::DeadLetters(DeadLetters::from_matches(matches)),
             Some(("journal", matches)) => Command::Journal(Journal::from_matches(matches)),
+            Some(("tail", matches)) => Command::Tail(Tail::from_matches(matches)),
+            Some(("explain", matches)) => Command::Explain(Explain::from_matches(matches)),
+            Some(("replay", matches)) => Command::Replay(Replays::from_matches(matches)),
+            Some(("send", matches)) => Command::Send(Sample::from_matches(matches)),
             Some(("schema", _)) => Command::Schema,
             Some(("simulate", matches)) => Command::Simulate(Box::new(simulate::from_matches(matches))),
             Some(("demo", matches)) => Command::Demo(Demo::from_matches(matches)),

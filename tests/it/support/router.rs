@@ -77,6 +77,15 @@ pub(crate) async fn run_with(args: &[&str], config: &[Value], env: &[(&str, &str
     (output.status.code(), String::from_utf8(text).unwrap())
 }
 
+/// Runs a command beside the router of this folder: whether it went well, and what it printed.
+pub(crate) async fn ask(folder: &TempDir, config: &[Value], args: &[&str]) -> (bool, String) {
+    let mut command = command(folder, config, &[]);
+    command.args(args);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.success(), text)
+}
+
 /// A running router; killed when dropped.
 pub(crate) struct Router {
     child: Child,
