@@ -3,13 +3,13 @@
 use std::env;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Configured;
 use super::embedded::inspect::dormant;
-use super::embedded::{LOCK, Settings};
+use super::embedded::{LOCK, Settings, make_folder};
 use crate::config::Section;
 use crate::config::option::{
     AddressKind, AddressSpec, Kind, NO_ADDRESS, NO_AUTH, OptionSpec, Provider, SectionKind, duration, parse_size,
@@ -277,7 +277,7 @@ fn show_size(bytes: u64) -> String {
 }
 
 fn try_to_write(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    make_folder(folder)?;
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).open(folder.join(LOCK)).map(drop)
 }

@@ -61,10 +61,41 @@ pub(super) trait File: Send + Sync {
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes the folder, where it is not there, for its owner alone.
+    /// Makes the folder, where it is not there.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        make_folder(path)?;
         Ok(Self(path.to_owned()))
+    }
+}
+
+/// Makes a folder, and those above it, where they are not there, for their owner alone. Then their names are durable.
+pub(in crate::journal) fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    make_folder(above(path))?;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        // Another process was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    sync_name(path)
+}
+
+/// Makes a folder's name durable. Where the folder above may not be read, it cannot be synced, and nothing is done.
+pub(super) fn sync_name(path: &Path) -> io::Result<()> {
+    match fs::File::open(above(path)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        opened => opened?.sync_all(),
+    }
+}
+
+/// The folder that a path is in.
+fn above(path: &Path) -> &Path {
+    match path.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => path,
     }
 }
 

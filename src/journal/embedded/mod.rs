@@ -40,7 +40,8 @@ pub use state::Settings;
 
 use super::{Batch, Begin, Checkpoint, Cursor, CursorState, DeadLetters, History, Journal, JournalError, JournalStats};
 use crate::attempt::{BatchLimits, Position};
-use disk::Folder;
+pub(in crate::journal) use disk::make_folder;
+use disk::{Disk as _, Folder};
 use engine::{Engine, blocking};
 use parts::Disks;
 
@@ -172,10 +173,14 @@ fn disks(folder: &Path) -> Result<Disks, JournalError> {
 }
 
 fn open(folder: &Path, settings: Settings, processors: &[Arc<str>]) -> Result<(Engine, [u8; 32]), JournalError> {
-    made(folder.to_owned())?;
+    let own = made(folder.to_owned())?;
     let lock = lock(folder)?;
     let key = signing_key(folder).map_err(failed("read or make its key"))?;
     let disks = disks(folder)?;
+    // What is in a folder is no more durable than the folder's name is. Whoever made one may have been killed before it
+    // was, so it is made so each time; of the folder itself as well as can be, since it may be a disk of its own.
+    own.sync().map_err(failed(format!("sync {}", folder.display())))?;
+    drop(disk::sync_name(folder));
     Ok((Engine::open(disks, settings, processors, Arc::new(lock))?, key))
 }
 
