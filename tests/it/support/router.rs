@@ -1,7 +1,6 @@
 //! The router as its users run it: the binary, a configuration file, signals, logs.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -50,7 +49,10 @@ pub(crate) fn metrics() -> Value {
 /// The binary, with a configuration file and an environment in which proxies are these alone.
 pub(crate) fn command(folder: &TempDir, config: &[Value], env: &[(&str, &str)]) -> Command {
     let path = folder.path().join("config.json");
-    fs::write(&path, json!(config).to_string()).unwrap();
+    // At once, since another command of this folder may be reading it.
+    let mut file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
+    file.write_all(json!(config).to_string().as_bytes()).unwrap();
+    file.persist(&path).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmware-event-router"));
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
