@@ -14,6 +14,7 @@ use vmware_event_router::journal::embedded::{EmbeddedJournal, Settings};
 use vmware_event_router::journal::{Begin, Journal as _};
 
 use crate::support::gateway::{Function, Gateway, State};
+use crate::support::given;
 use crate::support::judge::{Happened, Judge};
 use crate::support::router::{Router, metrics, processor, stream};
 use crate::support::simulator::Simulator;
@@ -26,10 +27,6 @@ const REPEATS: u64 = 256;
 
 /// A test that waits this long for something waits in vain.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn given(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|number| number.parse().unwrap())
-}
 
 /// How many events the journal holds, each once.
 async fn journaled(folder: &Path) -> usize {

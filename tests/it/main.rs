@@ -5,6 +5,7 @@
 mod support;
 
 mod admin;
+mod backlog;
 mod check;
 mod command_line;
 mod crash;

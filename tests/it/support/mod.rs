@@ -13,3 +13,8 @@ pub(crate) mod soap;
 pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod vcsim;
+
+/// A number that whoever runs the test may give in the environment.
+pub(crate) fn given(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|number| number.parse().unwrap())
+}

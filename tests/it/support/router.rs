@@ -1,5 +1,6 @@
 //! The router as its users run it: the binary, a configuration file, signals, logs.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -46,6 +47,11 @@ pub(crate) fn metrics() -> Value {
     json!({ "type": "metrics", "provider": "internal", "address": "127.0.0.1:0", "auth": { "method": "none" } })
 }
 
+/// The binary: the one that was built for the tests, or `ROUTER`.
+pub(crate) fn executable() -> OsString {
+    std::env::var_os("ROUTER").unwrap_or_else(|| env!("CARGO_BIN_EXE_vmware-event-router").into())
+}
+
 /// The binary, with a configuration file and an environment in which proxies are these alone.
 pub(crate) fn command(folder: &TempDir, config: &[Value], env: &[(&str, &str)]) -> Command {
     let path = folder.path().join("config.json");
@@ -53,7 +59,7 @@ pub(crate) fn command(folder: &TempDir, config: &[Value], env: &[(&str, &str)]) 
     let mut file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
     file.write_all(json!(config).to_string().as_bytes()).unwrap();
     file.persist(&path).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vmware-event-router"));
+    let mut command = Command::new(executable());
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
@@ -161,6 +167,13 @@ impl Router {
             lines.changed().await.unwrap_or_else(|_| panic!("it ended: {:?}", log.lock().unwrap()));
         };
         Self { child, address, log, lines, _folder: folder }
+    }
+
+    /// The most memory that it ever had, in bytes.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// The log so far.

@@ -13,6 +13,7 @@ use url::Url;
 use vmware_event_router::simulator::vcenter::{Handle, Options, Rate, Server, Tls};
 
 use super::raw;
+use super::router::executable;
 use super::vcsim::{PASSWORD, USER};
 
 /// A simulated vCenter; ended when dropped.
@@ -75,7 +76,7 @@ pub(crate) struct Simulator {
 impl Simulator {
     /// On ports that the system chooses, with these flags besides.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_vmware-event-router"))
+        let mut child = Command::new(executable())
             .args(["simulate", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
             .args(["--username", USER, "--password", PASSWORD])
             .args(args)
