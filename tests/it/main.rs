@@ -22,5 +22,6 @@ mod oracle;
 mod payload;
 mod router;
 mod simulator;
+mod story;
 mod tidy;
 mod vcenter;
