@@ -3,16 +3,12 @@
 //!
 //! `CRASH_KILLS=N` kills it so often; `CRASH_SEED=N` at the same moments as another run did.
 
-use std::collections::HashSet;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use vmware_event_router::attempt::BatchLimits;
-use vmware_event_router::journal::embedded::{EmbeddedJournal, Settings};
-use vmware_event_router::journal::{Begin, Journal as _};
 
+use crate::power::journaled;
 use crate::support::gateway::{Function, Gateway, State};
 use crate::support::given;
 use crate::support::judge::{Happened, Judge};
@@ -27,24 +23,6 @@ const REPEATS: u64 = 256;
 
 /// A test that waits this long for something waits in vain.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How many events the journal holds, each once.
-async fn journaled(folder: &Path) -> usize {
-    let journal = EmbeddedJournal::new(folder, Settings::default(), vec!["reader".into()]);
-    journal.open().await.unwrap();
-    let cursor = journal.cursor("reader", Begin::Oldest).await.unwrap();
-    let (mut after, mut ids) = (cursor.state().front, HashSet::new());
-    loop {
-        let entries = cursor.read(after, BatchLimits { events: 1000, bytes: 1 << 20 }).await.unwrap();
-        let Some(last) = entries.last() else { break };
-        after = last.position;
-        for entry in &entries {
-            assert!(ids.insert(entry.event.id().to_owned()), "{} is in the journal twice", entry.event.id());
-        }
-    }
-    journal.close().await.unwrap();
-    ids.len()
-}
 
 #[tokio::test]
 async fn a_router_that_is_killed_again_and_again_loses_nothing() {
@@ -122,5 +100,5 @@ async fn a_router_that_is_killed_again_and_again_loses_nothing() {
     assert_eq!(verdict.mistakes, 0, "{:#?}", verdict.shown);
     assert!(came.is_ok() && verdict.gaps == 0, "{verdict:?}");
     assert!(verdict.again <= kills * REPEATS, "{} came again, after {kills} kills", verdict.again);
-    assert_eq!(journaled(&folder.path().join("state")).await as u64, verdict.happened);
+    assert_eq!(journaled(&folder.path().join("state")).await.len() as u64, verdict.happened);
 }

@@ -20,6 +20,7 @@ mod openfaas;
 mod operate;
 mod oracle;
 mod payload;
+mod power;
 mod router;
 mod simulator;
 mod story;

@@ -12,6 +12,7 @@ pub(crate) mod simulator;
 pub(crate) mod soap;
 pub(crate) mod stream;
 pub(crate) mod tls;
+pub(crate) mod traced;
 pub(crate) mod vcsim;
 
 /// A number that whoever runs the test may give in the environment.
