@@ -38,6 +38,9 @@ const GRACE: Duration = Duration::from_secs(25);
 /// The waits between starts of what ended by itself.
 const RESTART: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 
+/// How the journal is tried again: as soon as a disk is back, since until then nothing is read and nothing delivered.
+const OPENING: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(3));
+
 /// Why the router cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
@@ -258,7 +261,7 @@ fn begin(at: BeginAt) -> Begin {
 /// Opens the journal, and gives every processor its place there: durable before streams start, so that nothing passes
 /// a new processor by. Tries until it succeeds, since a disk may come back and another process may end.
 async fn open(journal: &dyn Journal, processors: &[(String, Begin)]) {
-    let mut backoff = RESTART;
+    let mut backoff = OPENING;
     let mut said = None;
     loop {
         let opened = async {

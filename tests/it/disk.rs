@@ -1,4 +1,6 @@
 //! The router on a disk that is full, or fails: it says so, waits, and loses nothing.
+//!
+//! `DISK_FAULTS=N` lets so many disks fail at random; `DISK_SEED=N` as in another run.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,7 +8,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Answer, Function, Gateway};
-use crate::support::router::{Router, metrics, processor, stream};
+use crate::support::given;
+use crate::support::router::{Router, ask, metrics, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
 
 /// A test that waits this long for something waits in vain.
@@ -109,6 +112,113 @@ async fn a_disk_that_fails_now_and_then_loses_nothing() {
         assert_eq!(came(&gateway), (EVENTS as usize, EVENTS as usize), "{call} {error}: each once");
         let log = router.stop().await;
         assert!(log.iter().any(|line| line.contains("cannot be written")), "{call} {error}: {log:#?}");
+        simulated.stop().await;
+    }
+}
+
+/// Calls that fail: one after the other from the first on, or every so many of them, until the last. Each thread has a
+/// count of its own.
+#[derive(Debug)]
+struct Fault {
+    call: &'static str,
+    error: &'static str,
+    first: u32,
+    last: u32,
+    every: u32,
+}
+
+impl Fault {
+    fn any(random: &mut fastrand::Rng) -> Self {
+        let (call, errors) = random
+            .choice([
+                ("fdatasync", &["EIO", "ENOSPC", "EDQUOT"][..]),
+                ("fsync", &["EIO", "ENOSPC", "EACCES"]),
+                ("pwrite64", &["EIO", "ENOSPC", "EDQUOT", "EROFS"]),
+                ("rename", &["EIO", "ENOSPC"]),
+                ("unlink", &["EIO", "EACCES"]),
+            ])
+            .unwrap();
+        let first = random.u32(1..=25);
+        let last = first + random.u32(0..=30);
+        Self { call, error: random.choice(errors).unwrap(), first, last, every: random.u32(1..=4) }
+    }
+
+    fn tracer(&self) -> Vec<String> {
+        let Self { call, error, first, last, every } = self;
+        let (trace, inject) =
+            (format!("trace={call}"), format!("inject={call}:error={error}:when={first}..{last}+{every}"));
+        ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject].map(str::to_owned).to_vec()
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_anyhow_and_at_any_moment_loses_nothing() {
+    const EVENTS: u64 = 2_000;
+    let faults = given("DISK_FAULTS").unwrap_or(4);
+    let seed = given("DISK_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("DISK_FAULTS={faults} DISK_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for number in 0..faults {
+        let fault = Fault::any(&mut random);
+        let killed = random.u8(..3) == 0;
+        println!("{number}: {fault:?}, {}", if killed { "killed in between" } else { "not killed" });
+        let simulated = Simulated::start(quiet()).await;
+        let gateway = Gateway::start([Function::subscribed("f", "VmPoweredOnEvent")]).await;
+        let small = journal(json!({ "segment_bytes": "64KiB" }));
+        let config = [stream(&simulated.url), processor(&gateway, &json!({})), metrics(), small];
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let tracer = fault.tracer();
+        let by: Vec<_> = tracer.iter().map(|word| &**word).collect();
+        let mut router = Router::start_under(&by, &folder, &config, &[], &[]).await;
+        let ready = async |router: &Router| {
+            let ready = tokio::time::timeout(PATIENCE, router.ready()).await;
+            assert!(ready.is_ok(), "{fault:?}: never ready: {:#?}", router.log());
+        };
+        ready(&router).await;
+        let kill_after = random.u64(..10);
+        for part in 0..10 {
+            simulated.handle.make("VmPoweredOnEvent", EVENTS / 10).unwrap();
+            if random.bool() {
+                router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
+            }
+            if killed && part == kill_after {
+                router.kill();
+                router = Router::start_under(&by, &folder, &config, &[], &[]).await;
+                ready(&router).await;
+            }
+        }
+        // Calls are counted with repeats: what is waited for is that each event has come.
+        let began = std::time::Instant::now();
+        while came(&gateway).0 < EVENTS as usize {
+            assert!(began.elapsed() < PATIENCE, "{fault:?}: {} came: {:#?}", came(&gateway).0, router.log());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
+        ready(&router).await;
+        let log = router.stop().await;
+        let calls = came(&gateway).1;
+        assert!(killed || calls == EVENTS as usize, "{fault:?}: {calls} calls: {log:#?}");
+
+        let (well, text) = ask(&folder, &config, &["journal", "verify"]).await;
+        assert!(well, "{fault:?}: {text}");
+        let router = Router::start_in(&folder, &config, &[], &[]).await;
+        ready(&router).await;
+        simulated.handle.make("VmPoweredOnEvent", 10).unwrap();
+        gateway
+            .wait_for(|state| {
+                let calls = state.calls_of("f");
+                calls.iter().map(|call| call.event_id()).collect::<HashSet<_>>().len() == EVENTS as usize + 10
+            })
+            .await;
+        router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
+        router.stop().await;
+        // A disk that fails to the very end cannot be told what has been delivered.
+        let told = log.iter().any(|line| line.contains("may come twice"));
+        assert!(
+            told || came(&gateway).1 == calls + 10,
+            "{fault:?}: {} calls after {calls}: {log:#?}",
+            came(&gateway).1
+        );
         simulated.stop().await;
     }
 }

@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use tracing::warn;
 use uuid::Uuid;
 
 pub use state::Settings;
@@ -180,7 +181,9 @@ fn open(folder: &Path, settings: Settings, processors: &[Arc<str>]) -> Result<(E
     // What is in a folder is no more durable than the folder's name is. Whoever made one may have been killed before it
     // was, so it is made so each time; of the folder itself as well as can be, since it may be a disk of its own.
     own.sync().map_err(failed(format!("sync {}", folder.display())))?;
-    drop(disk::sync_name(folder));
+    if let Err(error) = disk::sync_name(folder) {
+        warn!(folder = %folder.display(), %error, "the folder above the journal cannot be synced");
+    }
     Ok((Engine::open(disks, settings, processors, Arc::new(lock))?, key))
 }
 
