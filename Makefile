@@ -57,7 +57,7 @@ bench: ## speed, memory and size, of what `cargo build --release --locked` makes
 		$(CARGO) bench --locked
 
 .PHONY: soak
-soak: ## an hour of load and faults, told in parts: run it again until it gives its verdict
+soak: ## kills, power losses, failing disks, a million events behind, an hour of faults: in parts, run it again until all have passed
 	@tools/soak.sh
 
 .PHONY: mutations

@@ -138,9 +138,10 @@ impl Fault {
                 ("unlink", &["EIO", "EACCES"]),
             ])
             .unwrap();
-        let first = random.u32(1..=25);
-        let last = first + random.u32(0..=30);
-        Self { call, error: random.choice(errors).unwrap(), first, last, every: random.u32(1..=4) }
+        let (first, every) = (random.u32(1..=25), random.u32(1..=4));
+        // Each failure of the events' disk costs a wait of up to 3 s.
+        let last = first + random.u32(0..=12) * every;
+        Self { call, error: random.choice(errors).unwrap(), first, last, every }
     }
 
     fn tracer(&self) -> Vec<String> {

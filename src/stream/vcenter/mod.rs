@@ -72,17 +72,27 @@ enum Stop {
     Fenced(JournalError),
 }
 
-/// What went wrong, and how long to wait.
+/// What went wrong.
 struct Failure {
     kind: String,
     why: String,
+    whose: Whose,
+}
+
+/// Whose it is, which says how long to wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// vCenter's, or the network's.
+    VCenter,
     /// The login was refused: trying again too often locks the account.
-    refused: bool,
+    Login,
+    /// The journal's.
+    Journal,
 }
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        Self { kind: error.kind(), why: error.to_string(), refused: false }
+        Self { kind: error.kind(), why: error.to_string(), whose: Whose::VCenter }
     }
 }
 
@@ -96,7 +106,9 @@ impl From<JournalError> for Stop {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Fenced => Self::Fenced(error),
-            other => Self::Trouble(Failure { kind: "journal".to_owned(), why: other.to_string(), refused: false }),
+            other => {
+                Self::Trouble(Failure { kind: "journal".to_owned(), why: other.to_string(), whose: Whose::Journal })
+            }
         }
     }
 }
@@ -166,20 +178,20 @@ impl VCenter {
                 self.config.address,
                 content.about()
             );
-            return Err(Stop::Trouble(Failure { kind: "no vCenter".to_owned(), why, refused: true }));
+            return Err(Stop::Trouble(Failure { kind: "no vCenter".to_owned(), why, whose: Whose::Login }));
         }
         let secrets = self.config.username.read().and_then(|username| Ok((username, self.config.password.read()?)));
         let (username, password) = secrets.map_err(|error| {
             let why = format!("the user name or password cannot be read: {error}");
-            Stop::Trouble(Failure { kind: "secret".to_owned(), why, refused: false })
+            Stop::Trouble(Failure { kind: "secret".to_owned(), why, whose: Whose::VCenter })
         })?;
         let login =
             Session::login(Arc::clone(&self.wire), greeting, username.expose(), password.expose(), self.timing).await;
         let session = login.map_err(|error| {
             let refused = matches!(error.fault(), Some("InvalidLogin" | "NoPermission" | "InvalidLocale"));
             let mut failure = Failure::from(error);
-            failure.refused = refused;
             if refused {
+                failure.whose = Whose::Login;
                 failure.why = format!("{}: check user name and password", failure.why);
             }
             Stop::Trouble(failure)
@@ -297,7 +309,7 @@ impl VCenter {
         let Some(folder) = self.config.checkpoint_dir.clone() else { return Ok(None) };
         let host = takeover::host(&self.config.source).to_owned();
         let read = tokio::task::spawn_blocking(move || takeover::read(&folder, &host)).await;
-        let failed = |why| Stop::Trouble(Failure { kind: "checkpoint file".to_owned(), why, refused: false });
+        let failed = |why| Stop::Trouble(Failure { kind: "checkpoint file".to_owned(), why, whose: Whose::VCenter });
         let Some(Taken { last, kind, path }) = read.unwrap_or_else(|error| Err(error.to_string())).map_err(failed)?
         else {
             out.status().note("the Go router left no checkpoint of this vCenter: reading begins where begin says");
@@ -358,12 +370,11 @@ impl EventStream for VCenter {
                 backoff.reset();
             }
             out.status().waiting(&failure.kind, &failure.why);
-            let wait = if failure.refused {
-                refusals += 1;
-                refused_wait(&self.timing, refusals)
-            } else {
-                refusals = 0;
-                backoff.wait()
+            refusals = if failure.whose == Whose::Login { refusals + 1 } else { 0 };
+            let wait = match failure.whose {
+                Whose::Login => refused_wait(&self.timing, refusals),
+                Whose::VCenter => backoff.wait(),
+                Whose::Journal => backoff.wait().min(self.timing.journal_most),
             };
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),

@@ -31,6 +31,8 @@ pub struct Timing {
     pub retry_first: Duration,
     /// The longest wait after a failure.
     pub retry_most: Duration,
+    /// The longest wait after the journal failed: its disk is ours, and until it is back nothing is read.
+    pub journal_most: Duration,
     /// The first wait after a refused login: accounts get locked.
     pub refused_first: Duration,
     /// How long cleaning up may take when the stream ends.
@@ -53,6 +55,7 @@ impl Default for Timing {
             stable: Duration::from_secs(30),
             retry_first: Duration::from_millis(100),
             retry_most: Duration::from_secs(15),
+            journal_most: Duration::from_secs(3),
             refused_first: Duration::from_secs(5),
             stop: Duration::from_secs(3),
         }
