@@ -21,6 +21,7 @@ mod operate;
 mod oracle;
 mod payload;
 mod power;
+mod replay;
 mod router;
 mod simulator;
 mod story;
