@@ -389,7 +389,10 @@ impl Cursor for MemoryCursor {
         let mut guard = self.shared.lock();
         let state = &mut *guard;
         let was_behind = state.all_behind();
-        let before = state.places.get(&self.name).map_or(committed.front, |place| place.cursor.front);
+        // It was forgotten.
+        let Some(before) = state.places.get(&self.name).map(|place| place.cursor.front) else {
+            return Err(JournalError::Closed);
+        };
         let passed = state.bytes_between(before, committed.front);
         let back = state.bytes_between(committed.front, before);
         if let Some(place) = state.places.get_mut(&self.name) {

@@ -17,6 +17,7 @@ use crate::attempt::{BatchLimits, Position, Reason, Target};
 use crate::event::{Attributes, Event, PageBuilder};
 
 const PROCESSORS: [&str; 2] = ["one", "other"];
+const REPLAY: &str = "replay/1/one";
 const STREAMS: [&str; 2] = ["vc", "hook"];
 
 fn settings() -> Settings {
@@ -34,6 +35,10 @@ enum Step {
     Commit(usize, u64, bool),
     /// So many letters are set aside, and every third is discarded.
     Letters(u64),
+    /// A replay begins so many tenths of the way; or it moves on by as much, if there is one.
+    Replay(u64),
+    /// It is forgotten.
+    Forget,
     /// The disk fails from the operation on that comes after so many, until it is mended.
     Fail(u32),
     Mend,
@@ -53,6 +58,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => prop::collection::vec(draft, 1..4).prop_map(Step::Append),
         4 => (0..2_usize, 0..=10_u64, any::<bool>()).prop_map(|(who, tenths, lane)| Step::Commit(who, tenths, lane)),
         2 => (1..6_u64).prop_map(Step::Letters),
+        2 => (0..=10_u64).prop_map(Step::Replay),
+        1 => Just(Step::Forget),
         2 => (0..8_u32).prop_map(Step::Fail),
         2 => Just(Step::Mend),
         1 => Just(Step::Close),
@@ -70,7 +77,18 @@ struct Reading {
     recorded: BTreeSet<(Position, Target)>,
 }
 
+/// A replay's place, which comes and goes.
+#[derive(Default)]
+struct Replaying {
+    cursor: Option<Arc<dyn Cursor>>,
+    /// It may be there after a crash, and it may not.
+    doubtful: bool,
+    /// The fronts that it had since one was surely durable, that first.
+    fronts: Vec<Position>,
+}
+
 struct Model {
+    replay: Replaying,
     disk: Simulated,
     fails: bool,
     journal: EmbeddedJournal,
@@ -110,6 +128,7 @@ impl Model {
             readings.push(Reading { places: vec![cursor.state()], cursor, recorded: BTreeSet::new() });
         }
         Self {
+            replay: Replaying::default(),
             disk,
             fails: false,
             journal,
@@ -187,9 +206,78 @@ impl Model {
             assert_eq!(read_all(&**cursor, from).await, want);
             assert_eq!(cursor.waiting(from), want.len() as u64);
         }
+        if let Some(cursor) = &self.replay.cursor {
+            let from = cursor.state().front;
+            let want: Vec<_> = self.acknowledged.iter().filter(|(position, _)| *position > from.0).copied().collect();
+            assert_eq!(read_all(&**cursor, from).await, want);
+        }
         for stream in STREAMS {
             let kept = self.journal.checkpoint(stream).await.unwrap();
             assert_eq!(kept, self.checkpoints.get(stream).cloned());
+        }
+    }
+
+    async fn replay(&mut self, tenths: u64) {
+        let replay = &mut self.replay;
+        match &replay.cursor {
+            Some(cursor) => {
+                let front = cursor.state().front.0;
+                let front = Position(front + self.highest.saturating_sub(front) * tenths / 10);
+                cursor.commit(CursorState { front, lanes: Vec::new() }).await.unwrap();
+                replay.fronts.push(front);
+            }
+            None => {
+                let (before, newest) = self.journal.history().unwrap().span();
+                let behind = Position(before.0 + (newest.0 - before.0) * tenths / 10);
+                match self.journal.cursor(REPLAY, Begin::Behind(behind)).await {
+                    Ok(cursor) => {
+                        assert_eq!(cursor.state(), CursorState { front: behind, lanes: Vec::new() });
+                        *replay = Replaying { cursor: Some(cursor), doubtful: false, fronts: vec![behind] };
+                    }
+                    Err(error) => {
+                        assert!(self.fails, "{error}");
+                        replay.doubtful = true;
+                        replay.fronts.push(behind);
+                    }
+                }
+            }
+        }
+        self.check().await;
+    }
+
+    async fn forget(&mut self) {
+        let before = self.journal.stats().pinned_bytes;
+        let forgotten = self.journal.forget(REPLAY).await;
+        assert!(self.journal.stats().pinned_bytes <= before);
+        assert!(self.journal.places().iter().all(|(name, _)| **name != *REPLAY));
+        if let Some(cursor) = self.replay.cursor.take() {
+            // Whoever still has it brings it back by nothing.
+            assert!(cursor.commit(cursor.state()).await.is_err());
+        }
+        match forgotten {
+            Ok(()) => self.replay = Replaying::default(),
+            Err(error) => {
+                assert!(self.fails, "{error}");
+                self.replay.doubtful = true;
+            }
+        }
+        self.check().await;
+    }
+
+    /// Whether the replay is there as it must be.
+    async fn reopen_replay(&mut self, sure: bool) {
+        let found = self.journal.places().into_iter().find(|(name, _)| **name == *REPLAY).map(|(_, state)| state.front);
+        let Replaying { cursor, doubtful, fronts } = std::mem::take(&mut self.replay);
+        match found {
+            Some(front) => {
+                assert!(cursor.is_some() || doubtful, "it was forgotten");
+                assert!(fronts.contains(&front), "{front} is none of {fronts:?}");
+                assert!(!sure || doubtful || fronts.last() == Some(&front), "{front} is not the last of {fronts:?}");
+                let cursor = self.journal.cursor(REPLAY, Begin::End).await.unwrap();
+                assert_eq!(cursor.state().front, front);
+                self.replay = Replaying { cursor: Some(cursor), doubtful: false, fronts: vec![front] };
+            }
+            None => assert!(cursor.is_none() || doubtful, "it is lost"),
         }
     }
 
@@ -274,6 +362,7 @@ impl Model {
         self.journal = open(&disk).unwrap_or_else(|error| panic!("{error}"));
         self.disk = disk;
         self.fails = false;
+        self.reopen_replay(sure).await;
         let mut lowest = Position(u64::MAX);
         for (reading, processor) in self.readings.iter_mut().zip(PROCESSORS) {
             reading.cursor = self.journal.cursor(processor, Begin::End).await.unwrap();
@@ -326,6 +415,8 @@ impl Model {
         match step {
             Step::Append(drafts) => self.append(drafts).await,
             Step::Letters(count) => self.set_aside(count).await,
+            Step::Replay(tenths) => self.replay(tenths).await,
+            Step::Forget => self.forget().await,
             Step::Commit(who, tenths, behind) => self.commit(who, tenths, behind).await,
             Step::Fail(operations) => {
                 self.fails = true;

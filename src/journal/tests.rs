@@ -100,6 +100,103 @@ async fn a_cursor_begins_where_it_is_told_and_stays_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_cursor_begins_behind_a_place_as_far_as_that_is_there() {
+    for journal in engines(1 << 20) {
+        let first = journal.cursor("first", Begin::End).await.unwrap();
+        append(&journal, events(10, 10)).await.unwrap();
+        for (place, front) in [(0, 0), (3, 3), (10, 10), (99, 10)] {
+            let name = format!("behind {place}");
+            let cursor = journal.cursor(&name, Begin::Behind(Position(place))).await.unwrap();
+            assert_eq!(cursor.state(), CursorState { front: Position(front), lanes: Vec::new() });
+            assert_eq!(cursor.read(Position(front), ALL).await.unwrap().len() as u64, 10 - front);
+            // Another look at it changes nothing.
+            let again = journal.cursor(&name, Begin::Behind(Position(7))).await.unwrap();
+            assert_eq!(again.state().front, Position(front));
+        }
+        first.commit(CursorState { front: Position(10), lanes: Vec::new() }).await.unwrap();
+        assert_eq!(journal.stats().undelivered, 10, "the one that began first of all waits for it");
+    }
+}
+
+#[tokio::test]
+async fn who_is_forgotten_holds_nobody_up_and_is_new_when_he_comes_back() {
+    for journal in engines(100_000) {
+        let (quick, slow) =
+            (journal.cursor("quick", Begin::End).await.unwrap(), journal.cursor("slow", Begin::End).await.unwrap());
+        let mut newest = Position::default();
+        while journal.check_space().is_ok() {
+            newest = append(&journal, events(10, 1000)).await.unwrap();
+            quick.commit(CursorState { front: newest, lanes: Vec::new() }).await.unwrap();
+        }
+        let waits = journal.space();
+        tokio::pin!(waits);
+        assert!(waits.as_mut().now_or_never().is_none());
+        journal.forget("slow").await.unwrap();
+        waits.await;
+        let stats = journal.stats();
+        assert_eq!((stats.undelivered, stats.pinned_bytes, &stats.pinned_by), (0, 0, &None));
+        assert_eq!(journal.places().iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["quick"]);
+        // Whoever still has its cursor brings nothing back by it.
+        assert!(slow.commit(CursorState { front: Position(1), lanes: Vec::new() }).await.is_err());
+        slow.record(&mut Vec::new());
+        assert_eq!(journal.stats().undelivered, 0);
+        journal.forget("slow").await.unwrap();
+        journal.forget("nobody").await.unwrap();
+
+        let slow = journal.cursor("slow", Begin::End).await.unwrap();
+        assert_eq!(slow.state(), CursorState { front: newest, lanes: Vec::new() });
+        append(&journal, events(1, 10)).await.unwrap();
+        quick.commit(CursorState { front: Position(newest.0 + 1), lanes: Vec::new() }).await.unwrap();
+        assert_eq!(journal.stats().pinned_by.as_deref(), Some("slow"));
+    }
+}
+
+#[tokio::test]
+async fn who_keeps_the_pace_alone_is_forgotten_and_streams_go_on() {
+    for journal in engines(8 << 20) {
+        let cursor = journal.cursor("p", Begin::End).await.unwrap();
+        while journal.pace().now_or_never().is_some() {
+            append(&journal, events(50, 1000)).await.unwrap();
+        }
+        let waits = journal.pace();
+        tokio::pin!(waits);
+        assert!(waits.as_mut().now_or_never().is_none());
+        journal.forget("p").await.unwrap();
+        assert!(waits.as_mut().now_or_never().is_some(), "nobody is waited for");
+        drop(cursor);
+    }
+}
+
+#[tokio::test]
+async fn the_newest_of_several_of_an_id_is_found_and_what_was_let_go_is_not() {
+    for journal in engines(400_000) {
+        let cursor = journal.cursor("p", Begin::End).await.unwrap();
+        let history = journal.history().unwrap();
+        append(&journal, named(1..=3)).await.unwrap();
+        append(&journal, named(2..=2)).await.unwrap();
+        assert_eq!(history.find("event-2").await.unwrap().unwrap().entry.position, Position(4));
+        assert_eq!(history.find("event-1").await.unwrap().unwrap().entry.position, Position(1));
+        assert!(history.find("event").await.unwrap().is_none(), "the whole id counts");
+        // Much comes, and all of it is delivered: what is old is let go.
+        for _ in 0..100 {
+            let newest = append(&journal, events(20, 1000)).await.unwrap();
+            cursor.commit(CursorState { front: newest, lanes: Vec::new() }).await.unwrap();
+        }
+        while history.span().0 < Position(4) {
+            let newest = append(&journal, events(20, 1000)).await.unwrap();
+            cursor.commit(CursorState { front: newest, lanes: Vec::new() }).await.unwrap();
+        }
+        assert!(history.find("event-2").await.unwrap().is_none());
+        let (before, newest) = history.span();
+        let read = history.read(Position(0), BatchLimits { events: 1, bytes: usize::MAX }).await.unwrap();
+        assert_eq!(read[0].position, Position(before.0 + 1), "what is gone is left out");
+        assert!(history.before(SystemTime::UNIX_EPOCH).await.unwrap() <= before);
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        assert_eq!(history.before(later).await.unwrap(), newest);
+    }
+}
+
+#[tokio::test]
 async fn a_reader_is_woken_by_what_is_appended() {
     for journal in engines(1 << 20) {
         let cursor = journal.cursor("a", Begin::End).await.unwrap();

@@ -101,9 +101,8 @@ impl Scene {
         };
         tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{} of {moment} came", received()));
         tokio::time::sleep(grace).await;
-        let process = router.process();
         router.kill();
-        traced::ended(process, &log).await;
+        traced::ended(&log).await;
         traced.follow(&log);
         traced.assert_followed();
         traced.lose_power(random);

@@ -169,11 +169,6 @@ impl Router {
         Self { child, address, log, lines, _folder: folder }
     }
 
-    /// Its process id.
-    pub(crate) fn process(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The most memory that it ever had, in bytes.
     pub(crate) fn most_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

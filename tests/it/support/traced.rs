@@ -1,7 +1,6 @@
 //! What a program wrote into a folder, call by call as strace saw it, and what of that a loss of power may leave there.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,20 +22,16 @@ pub(crate) fn tracer(log: &Path) -> Vec<String> {
     ["strace", "-D", "-f", "-q", "-y", "-xx", "-s", "16777216", "-e", &trace, "-o", log].map(str::to_owned).to_vec()
 }
 
-/// Waits until strace has noted that this process is no more: it does so last, when all threads have ended.
-pub(crate) async fn ended(process: u32, log: &Path) {
-    let last = format!("{process} +++ ");
+/// Waits until strace has noted everything: it ends when all threads of the program have.
+pub(crate) async fn ended(log: &Path) {
+    let log = log.to_str().unwrap().as_bytes();
+    let traces = |entry: std::io::Result<std::fs::DirEntry>| {
+        let words = entry.and_then(|entry| std::fs::read(entry.path().join("cmdline"))).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == log)
+    };
     let ended = async {
-        // There is nothing to be told by: strace is no child of ours.
-        loop {
-            let mut file = std::fs::File::open(log).unwrap();
-            let length = file.metadata().unwrap().len();
-            file.seek(SeekFrom::Start(length.saturating_sub(4096))).unwrap();
-            let mut end = String::new();
-            file.read_to_string(&mut end).unwrap();
-            if end.lines().any(|line| line.starts_with(&last)) {
-                return;
-            }
+        // There is nothing to be told by: it is no child of ours.
+        while std::fs::read_dir("/proc").unwrap().any(traces) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
