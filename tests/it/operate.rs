@@ -10,6 +10,16 @@ use crate::support::gateway::{Answer, Function, Gateway};
 use crate::support::router::{Router, ask, command, metrics, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
 
+/// A metrics server at a port that is free, so that others can be told of it, and where only who is known may change
+/// anything.
+fn metrics_at_a_port() -> Value {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut metrics = metrics();
+    metrics["address"] = format!("127.0.0.1:{port}").into();
+    metrics["auth"] = json!({ "method": "basic_auth", "secret": { "username": "u", "password": "p" } });
+    metrics
+}
+
 /// What explain says of this event: each processor's note, and its targets by name.
 fn explained(json: &str) -> (Value, Value) {
     let explanation: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"));
@@ -104,6 +114,78 @@ async fn what_became_of_an_event_is_explained_across_restarts() {
     let (_, json) = ask(&folder, &config, &["explain", &id, "-json"]).await;
     assert_eq!(explained(&json).1["down"]["state"], "discarded", "{json}");
     router.stop().await;
+    simulated.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_is_explained_from_before_anybody_wants_it_to_when_all_have_it() {
+    let simulated = Simulated::start(quiet()).await;
+    for memory in [false, true] {
+        let subscribed = |name: &str| Function::subscribed(name, "VmPoweredOnEvent");
+        let trouble = || subscribed("tries").always(Answer::status(500));
+        let gateway = Gateway::start([
+            subscribed("well"),
+            trouble(),
+            subscribed("refuses").always(Answer::text(422, "not like this")),
+            subscribed("down").always(Answer::status(503)),
+        ])
+        .await;
+        let mut config = vec![stream(&simulated.url), processor(&gateway, &json!({ "max_attempts": "100000" }))];
+        config.push(if memory { metrics_at_a_port() } else { metrics() });
+        if memory {
+            config.push(json!({ "type": "journal", "provider": "memory" }));
+        }
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        gateway.kill().await;
+        let router = Router::start_in(&folder, &config, &[], &[]).await;
+        // The stream is there, the functions are not known.
+        let told = async |args: &[&str], enough: &dyn Fn(&str) -> bool| {
+            loop {
+                let (well, text) = ask(&folder, &config, args).await;
+                if enough(&text) {
+                    return (well, text);
+                }
+            }
+        };
+        let unready = async || String::from_utf8(router.get("/readyz").await.body().to_vec()).unwrap();
+        while unready().await.contains("stream ") {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        simulated.handle.make("VmPoweredOnEvent", 1).unwrap();
+        let on = |text: &str| text.lines().any(|line| line.contains("VmPoweredOnEvent"));
+        let (_, text) = told(&["tail", "-from", "1", "-no-follow"], &on).await;
+        let line = text.lines().find(|line| on(line)).unwrap();
+        let id = serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
+        let (well, text) = ask(&folder, &config, &["explain", &id]).await;
+        assert!(well && text.contains("\n  waits its turn: the processor is not delivering now"), "{text}");
+
+        gateway.restart().await;
+        let state = |targets: &Value, target: &str| targets[target]["state"].as_str().unwrap_or_default().to_owned();
+        let all = |text: &str| {
+            let targets = explained(text).1;
+            ["well", "tries", "refuses", "down"].map(|target| state(&targets, target))
+                == ["delivered", "owed", "dead_letter", "owed"]
+                && targets["tries"]["attempts"].as_u64() > Some(1)
+                && targets["down"]["status"] == 503
+        };
+        let (_, json) = told(&["explain", &id, "-json"], &all).await;
+        let (_, targets) = explained(&json);
+        assert_eq!(targets["tries"]["status"], 500, "{json}");
+        assert!(targets["tries"]["reason"].as_str().unwrap().contains("500"), "{json}");
+        let (well, text) = ask(&folder, &config, &["explain", "nothing"]).await;
+        assert!(!well && text.contains("no event has the id nothing"), "{text}");
+
+        gateway.change(|state| {
+            state.deploy(subscribed("tries"));
+            state.remove("down", crate::support::gateway::DEFAULT_NAMESPACE);
+        });
+        let delivered = |text: &str| state(&explained(text).1, "tries") == "delivered";
+        let (_, json) = told(&["explain", &id, "-json"], &delivered).await;
+        let (_, targets) = explained(&json);
+        assert!(targets["tries"]["attempts"].as_u64() > Some(2), "{json}");
+        assert_eq!(state(&targets, "down"), "owed", "it may come back: {json}");
+        router.stop().await;
+    }
     simulated.stop().await;
 }
 

@@ -168,6 +168,11 @@ impl Known {
             };
             note = match standing {
                 _ if unwanted => Some("no target wanted it".to_owned()),
+                Some(None) if self.position > place.front && targets.is_empty() => Some(format!(
+                    "waits its turn: the processor is not delivering now (/readyz may say why), and has come to {} places \
+                     before it",
+                    self.position.0 - place.front.0
+                )),
                 Some(None) if self.position > place.settled_through() => {
                     Some("the processor is not delivering: what became of it here is not all known".to_owned())
                 }
