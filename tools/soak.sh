@@ -80,7 +80,7 @@ part() {
         crashes-*) heavier crash::a_router_that_is_killed_again_and_again_loses_nothing \
             CRASH_KILLS=100 CRASH_SEED="$seed" ;;
         power-*) heavier power::whatever_was_not_synced_is_lost_and_nothing_is_missing \
-            POWER_LOSSES=200 POWER_SEED="$seed" ;;
+            POWER_LOSSES=120 POWER_SEED="$seed" ;;
         disk-*) heavier disk::a_disk_that_fails_anyhow_and_at_any_moment_loses_nothing \
             DISK_FAULTS=60 DISK_SEED="$seed" ;;
         backlog) heavier backlog::who_is_away_while_very_many_events_pass_gets_them_all_in_order \

@@ -214,9 +214,9 @@ impl Traced {
         let (name, rest) = call.split_once('(').unwrap_or_else(|| panic!("no call: {call:.200}"));
         let (arguments, result) = rest.rsplit_once(" = ").unwrap_or_else(|| panic!("no result: {call:.200}"));
         let arguments = arguments.trim_end().strip_suffix(')').unwrap();
-        // Where the program was killed there is none.
+        // Where the program was killed there is none: the last call may have happened, and nobody was told.
         let killed = result.starts_with('?');
-        if result.starts_with('-') || killed && !name.contains("write") {
+        if result.starts_with('-') || killed && matches!(name, "fdatasync" | "fsync") {
             return;
         }
         let mut parts = arguments.splitn(2, ", ");
@@ -225,6 +225,9 @@ impl Traced {
         match name {
             "openat" if arguments.contains("O_CREAT") => {
                 let Some(path) = quoted().next().filter(|path| self.is_ours(path)) else { return };
+                if killed && !path.exists() {
+                    return;
+                }
                 let there = self.names().get(&path).copied();
                 match there {
                     Some(file) if !arguments.contains("O_TRUNC") => self.files[file].position = 0,
@@ -243,7 +246,7 @@ impl Traced {
                     _ => arguments.rsplit_once(", ").unwrap().1.parse().unwrap(),
                 };
                 let written = if killed {
-                    // The last one may have happened, or a part of it, and nobody was told.
+                    // Or a part of it.
                     let there = self.there(&opened_path(first), at, bytes.len());
                     there.iter().zip(&bytes).take_while(|(there, written)| there == written).count()
                 } else {
@@ -277,13 +280,15 @@ impl Traced {
             "rename" | "renameat" | "renameat2" => {
                 let paths: Vec<_> = quoted().collect();
                 let [from, to] = &paths[..] else { panic!("{call:.200}") };
-                if self.is_ours(from) {
+                if self.is_ours(from) && !(killed && from.exists()) {
                     self.change(Renaming::Renamed(from.clone(), to.clone()));
                 }
             }
             "unlink" | "unlinkat" => {
                 let Some(path) = quoted().next().filter(|path| self.is_ours(path)) else { return };
-                self.change(Renaming::Removed(path));
+                if !(killed && path.exists()) {
+                    self.change(Renaming::Removed(path));
+                }
             }
             "ftruncate" if self.opened(first).is_some() => panic!("not looked at here: {call:.200}"),
             _ => {}
