@@ -114,7 +114,11 @@ impl Opening<'_> {
             };
             check(&name, newest, &header, self.options)?;
             let Last { extent, highest, synced, torn } = scan_last(&name, &*file, &header, length, visit)?;
-            self.next = self.next.max(Position(highest.0.max(newest.0).saturating_add(1)));
+            // What lies behind may be damage that nothing testifies to. Its records had positions, which outcomes may name:
+            // none is given again. A record takes more than a byte.
+            let behind = length.saturating_sub(extent.end);
+            let highest = highest.0.max(newest.0).saturating_add(behind);
+            self.next = self.next.max(Position(highest.saturating_add(1)));
             if extent.end == HEADER as u64 {
                 // It begins with a frame that is durable before anything else is written there.
                 self.remove(newest)?;
