@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use super::disk::{Disk, Looked};
 use super::frame::{HEADER, Head};
-use super::log::{BEGIN, LogError, segment_base, segment_name};
+use super::log::{BEGIN, GAP, LogError, segment_base, segment_name};
 use super::parts::{EVENTS, LETTERS, OUTCOMES};
 use super::place::{self, Found};
 use super::scan::{self, Next, Scan};
 pub use super::survey::{Damage, Torn};
-use super::survey::{GAP, Seen, Survey, survey};
+use super::survey::{Seen, Survey, survey};
 use super::{batch, letters, outcomes, owner, writer};
 use crate::attempt::Position;
 use crate::event::Event;

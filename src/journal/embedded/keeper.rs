@@ -111,6 +111,9 @@ impl Keeper {
                 self.record(Vec::new());
                 let synced = self.sync();
                 let logged = self.outcomes.sync().map_err(|error| writer::told(&error));
+                if let Ok(letters) = &mut self.letters {
+                    letters.attest(self.shared.clock.now());
+                }
                 return Some((answer, synced.and(logged)));
             }
             if sync_at.is_some_and(|at| at <= Instant::now()) {

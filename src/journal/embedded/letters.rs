@@ -215,6 +215,11 @@ impl Letters {
         Ok(of.len())
     }
 
+    /// Says that no more will come.
+    pub(super) fn attest(&mut self, time: i64) {
+        self.log.attest(time);
+    }
+
     /// Does what is wished, together and at once.
     pub(super) fn grant(&mut self, wishes: Vec<Wish>, time: i64) {
         let mut granted = Vec::new();

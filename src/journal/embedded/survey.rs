@@ -7,12 +7,9 @@ use serde::Serialize;
 
 use super::disk::{Disk, File};
 use super::frame::{Before, HEAD, HEADER, Head, Header, HeaderError, LAST};
-use super::log::{LogError, failed, segment_base, segment_name};
+use super::log::{GAP, LogError, failed, segment_base, segment_name};
 use super::scan::{self, Next, Scan};
 use crate::attempt::Position;
-
-/// The kind of a frame that takes the place of what could not be read. It has no records.
-pub(super) const GAP: u8 = 3;
 
 /// A frame that takes the place of damage is no larger, so that none needs much memory.
 const MOST_GAP: u64 = 1 << 20;

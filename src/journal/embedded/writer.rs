@@ -107,7 +107,9 @@ impl Writer {
                 self.keep_reserve();
             }
             if let Some(answer) = close {
-                return Some((answer, self.log.sync().map_err(|error| told(&error))));
+                let synced = self.log.sync().map_err(|error| told(&error));
+                self.log.attest(self.shared.clock.now());
+                return Some((answer, synced));
             }
         }
     }
