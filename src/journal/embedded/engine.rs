@@ -23,7 +23,7 @@ use crate::journal::{Batch, Begin, Cursor, CursorState, DeadLetters as _, Journa
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
     pub(super) letters: Arc<EmbeddedLetters>,
-    disks: Disks,
+    pub(super) disks: Disks,
     orders: Sender<Order>,
     notes: Sender<Note>,
     /// Processors of whom it is not known where they were.

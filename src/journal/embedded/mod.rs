@@ -8,6 +8,8 @@ mod cursor;
 mod disk;
 pub mod dormant;
 mod engine;
+#[cfg(test)]
+mod flips;
 mod frame;
 mod history;
 pub mod inspect;
@@ -21,6 +23,8 @@ mod parts;
 mod place;
 pub mod repair;
 mod scan;
+#[cfg(test)]
+mod specimen;
 mod state;
 mod survey;
 mod tail;
