@@ -73,17 +73,19 @@ fn encode(name: &str, number: u64, state: &CursorState) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<(u64, Arc<str>, CursorState)> {
+/// What a file holds that is whole: its version, its number and the rest.
+fn whole(bytes: &[u8]) -> Option<(u16, u64, &[u8])> {
     let head = bytes.get(..26)?;
     let version = u16::from_le_bytes(*head[8..].first_chunk()?);
     let number = u64::from_le_bytes(*head[10..].first_chunk()?);
     let length = usize::try_from(u64::from_le_bytes(*head[18..].first_chunk()?)).ok()?;
     let end = length.checked_add(26)?;
     let sum = u32::from_le_bytes(*bytes.get(end..)?.first_chunk()?);
-    if head[..8] != MAGIC || version > VERSION || crc32fast::hash(&bytes[..end]) != sum {
-        return None;
-    }
-    let mut rest = &bytes[26..end];
+    (head[..8] == MAGIC && crc32fast::hash(&bytes[..end]) == sum).then(|| (version, number, &bytes[26..end]))
+}
+
+fn decode(bytes: &[u8]) -> Option<(u64, Arc<str>, CursorState)> {
+    let (_, number, mut rest) = whole(bytes).filter(|(version, ..)| *version <= VERSION)?;
     let name = read_text(&mut rest)?.into();
     let front = Position(read_number(&mut rest)?);
     let mut lanes = Vec::new();
@@ -109,7 +111,7 @@ pub(super) struct Found {
 /// be written and nobody was told.
 ///
 /// # Errors
-/// The folder or a file cannot be read.
+/// The folder or a file cannot be read, or a file is of a newer version.
 pub(super) fn find(disk: &Arc<dyn Disk>) -> io::Result<Found> {
     let mut places: BTreeMap<Arc<str>, (u64, usize, CursorState)> = BTreeMap::new();
     let mut unreadable = Vec::new();
@@ -117,6 +119,12 @@ pub(super) fn find(disk: &Arc<dyn Disk>) -> io::Result<Found> {
         let content = disk.open(file)?;
         let mut bytes = vec![0; usize::try_from(content.len()?.min(MOST)).unwrap_or(0)];
         let read = content.read_at(&mut bytes, 0)?;
+        if let Some((version, ..)) = whole(&bytes[..read])
+            && version > VERSION
+        {
+            let why = format!("{file} is of version {version}, and this router knows versions up to {VERSION}");
+            return Err(io::Error::other(why));
+        }
         let Some((number, name, state)) = decode(&bytes[..read]) else {
             unreadable.push(file.clone());
             continue;
@@ -270,6 +278,28 @@ mod tests {
         disk.flip(&file_name("p", 1), 200);
         let (places, lost) = Place::all(&shared).unwrap();
         assert!(places.is_empty() && lost == [stem("p")], "{lost:?}");
+    }
+
+    #[test]
+    fn a_newer_version_is_no_damage() {
+        let disk = Simulated::default();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let mut place = Place::new(Arc::clone(&shared), "p".into());
+        place.write(&state(5)).unwrap();
+        place.sync().unwrap();
+        let mut bytes = disk.content(&file_name("p", 0));
+        bytes[8] = 2;
+        let end = 26 + usize::from(bytes[18]);
+        let sum = crc32fast::hash(&bytes[..end]);
+        bytes[end..end + 4].copy_from_slice(&sum.to_le_bytes());
+        let file = shared.open(&file_name("p", 0)).unwrap();
+        file.write_at(&bytes, 0).unwrap();
+        file.sync().unwrap();
+        let why = find(&shared).err().unwrap().to_string();
+        assert!(why.ends_with("is of version 2, and this router knows versions up to 1"), "{why}");
+        // But a bit of it may have turned over.
+        disk.flip(&file_name("p", 0), 8 * 12);
+        assert!(find(&shared).unwrap().places.is_empty());
     }
 
     proptest! {
