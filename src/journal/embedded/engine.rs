@@ -24,7 +24,7 @@ pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
     pub(super) letters: Arc<EmbeddedLetters>,
     pub(super) disks: Disks,
-    orders: Sender<Order>,
+    pub(super) orders: Sender<Order>,
     notes: Sender<Note>,
     /// Processors of whom it is not known where they were.
     lost: Vec<Arc<str>>,

@@ -9,6 +9,8 @@ mod disk;
 pub mod dormant;
 mod engine;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod flips;
 mod frame;
 mod history;

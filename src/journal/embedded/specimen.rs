@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::log::Reader;
+use super::writer::Order;
 use super::*;
 use crate::attempt::{BatchLimits, Reason, Target};
 use crate::event::{Attributes, Event, PageBuilder};
@@ -58,7 +60,7 @@ pub(super) fn event(stream: &str, number: i32) -> Event {
         key: keyed.then_some(number),
         created: keyed.then_some(created),
     };
-    let data = json!({ "number": number, "message": "é".repeat(40 + number.unsigned_abs() as usize % 7 * 20) });
+    let data = json!({ "number": number, "message": "é".repeat(30 + number.unsigned_abs() as usize % 7 * 20) });
     let mut page = PageBuilder::new(stream.into(), "https://vc.example/sdk", &[("vsphereapiversion", "8.0.3.0")]);
     page.push(&attributes, data.to_string().as_bytes());
     page.finish().remove(0)
@@ -113,7 +115,7 @@ pub(super) async fn fill(folder: &Path) -> EmbeddedJournal {
         front: Position(front),
         lanes: lanes.iter().map(|(target, through)| (Target::new(target), Position(*through))).collect(),
     };
-    let journal = journal(folder);
+    let journal = self::journal(folder);
     journal.open().await.unwrap();
     let cursors = open_cursors(&journal).await;
     append(&journal, 0..20).await;
@@ -126,8 +128,7 @@ pub(super) async fn fill(folder: &Path) -> EmbeddedJournal {
     }
     journal.close().await.unwrap();
 
-    let tight = Settings { max_bytes: 32 << 10, ..settings() };
-    let journal = EmbeddedJournal::new(folder, tight.clone(), configured().processors);
+    let journal = self::journal(folder);
     journal.open().await.unwrap();
     let cursors = open_cursors(&journal).await;
     append(&journal, 20..26).await;
@@ -138,10 +139,19 @@ pub(super) async fn fill(folder: &Path) -> EmbeddedJournal {
     cursors[1].commit(at(newest - 10, &[])).await.unwrap();
     journal.close().await.unwrap();
 
+    // What both have is let go, as soon as there is too much.
+    let tight = Settings { max_bytes: 44 << 10, ..settings() };
     let journal = EmbeddedJournal::new(folder, tight, configured().processors);
     journal.open().await.unwrap();
     let cursors = open_cursors(&journal).await;
-    append(&journal, 26..32).await;
+    append(&journal, 26..34).await;
+    for number in 34.. {
+        append(&journal, number..number + 1).await;
+        settle(&journal).await;
+        if folder.join("events/spare").exists() {
+            break;
+        }
+    }
     let letters = journal.dead_letters().unwrap();
     let gone = letter("far", 21).id();
     assert_eq!(letters.discard(vec![gone]).await.unwrap(), 1);
@@ -152,7 +162,27 @@ pub(super) async fn fill(folder: &Path) -> EmbeddedJournal {
         cursor.record(&mut settlements(front.0 + 1..newest + 1));
         cursor.commit(CursorState { front: Position(front.0 + 3), lanes }).await.unwrap();
     }
+    // The other thread has done what it was told.
+    open_cursors(&journal).await;
+    let are = |part: &str, least: usize| {
+        let files = files(folder);
+        let there = files.iter().filter(|file| file.to_str().unwrap().starts_with(part)).count();
+        assert!(there >= least, "{there} files of {part}: {files:?}");
+    };
+    are("events/0", 5);
+    are("events/spare", 1);
+    are("outcomes/0", 3);
+    are("letters/0", 2);
+    are("places", 4);
     journal
+}
+
+/// Waits until the thread that appends has done what it was told, and let go of what is too much.
+async fn settle(journal: &EmbeddedJournal) {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let nobody = Order::Adopt { from: "nobody".into(), to: "nobody".into(), answer };
+    assert!(journal.engine().unwrap().0.orders.send(nobody).is_ok());
+    assert!(!answered.await.unwrap().unwrap());
 }
 
 async fn open_cursors(journal: &EmbeddedJournal) -> Vec<Arc<dyn Cursor>> {
@@ -164,7 +194,7 @@ async fn open_cursors(journal: &EmbeddedJournal) -> Vec<Arc<dyn Cursor>> {
 }
 
 /// All that can be read of a journal.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct Contents {
     /// Events by position.
     pub(super) events: BTreeMap<u64, Value>,
