@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::disk::simulated::Simulated;
-use super::frame::HEADER;
-use super::log::{Durability, Frames, Log, LogError, Notice, Options, Reader, Visit};
+use super::frame::{Before, HEADER, Head, Header, LAST};
+use super::log::{Durability, Frames, Log, LogError, Notice, Options, Reader, Visit, segment_name};
 use crate::attempt::Position;
 
 const OPTIONS: Options = Options { log: 1, segment_bytes: 600, durability: Durability::Each, recycle: true };
@@ -193,6 +193,24 @@ impl Model {
             }
         }
     }
+}
+
+#[test]
+fn a_file_that_was_begun_in_vain_is_no_damage_when_the_one_before_is_let_go() {
+    let disk = Simulated::default();
+    let before = Some(Before { base: Position(1), end: 500, last: Position(4) });
+    // An append to the second failed, and so did letting go of it.
+    for (base, count) in [(5, 1), (6, 0)] {
+        let header = Header { log: 1, salt: base, base: Position(base), created: 0, before };
+        let mut bytes = header.encode().to_vec();
+        let head = Head { kind: 0, flags: LAST, count, first: Position(base), synced: HEADER as u32, time: 0 };
+        head.encode(base, &mut bytes, |_| {}).unwrap();
+        super::disk::Disk::create(&disk, &segment_name(Position(base))).unwrap().write_at(&bytes, 0).unwrap();
+    }
+    let (mut log, notices) = open(&disk, 0).unwrap();
+    assert_eq!((notices, super::disk::Disk::names(&disk).unwrap()), (Vec::new(), vec![segment_name(Position(6))]));
+    log.append(5, &mut |_| {}, &mut |frames| write(frames, &[vec![1]], true)).unwrap();
+    assert_eq!(read_all(&mut log.reader(), 0).unwrap().len(), 1);
 }
 
 proptest! {

@@ -161,10 +161,10 @@ impl Opening<'_> {
     }
 
     /// A segment is not there, though the next one names it. The oldest go first, so what is older than one that is
-    /// gone was begun in vain.
+    /// gone was begun in vain; so was what lies between the two, whatever it holds.
     fn missing(&mut self, base: Position) -> Result<(), LogError> {
         for older in std::mem::take(&mut self.bases) {
-            if !self.is_vain(older)? {
+            if older < base && !self.is_vain(older)? {
                 let why = "the file is missing".to_owned();
                 return Err(LogError::Damaged { name: name(base), at: 0, why });
             }
