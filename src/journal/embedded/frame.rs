@@ -21,6 +21,16 @@ pub(super) const HEAD: usize = 40;
 /// A frame's batch is whole with it.
 pub(super) const LAST: u8 = 1;
 
+/// No position is higher, nor is one zero: what says so is none of ours, and what follows can be counted on.
+pub(super) const HIGHEST: u64 = 1 << 62;
+
+/// No file is longer.
+const LONGEST: u64 = u32::MAX as u64;
+
+fn is_position(position: u64) -> bool {
+    (1..=HIGHEST).contains(&position)
+}
+
 /// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -100,12 +110,17 @@ impl Header {
         }
         let number = |at| u64::from_le_bytes(take(bytes, at));
         let before = Before { base: Position(number(36)), end: number(44), last: Position(number(52)) };
+        let is_first = before.base.0 == u64::MAX;
+        let fits = is_first || is_position(before.base.0) && before.last.0 <= HIGHEST && before.end <= LONGEST;
+        if !is_position(number(20)) || !fits {
+            return Err(HeaderError::Damaged);
+        }
         Ok(Self {
             log: u16::from_le_bytes(take(bytes, 10)),
             salt: u64::from_le_bytes(take(bytes, 12)),
             base: Position(u64::from_le_bytes(take(bytes, 20))),
             created: i64::from_le_bytes(take(bytes, 28)),
-            before: (before.base.0 != u64::MAX).then_some(before),
+            before: (!is_first).then_some(before),
         })
     }
 }
@@ -184,14 +199,15 @@ impl RawHead {
         if sum(head, payload) != u32::from_le_bytes(take(head, 12)) {
             return None;
         }
-        Some(Head {
+        let head = Head {
             kind: head[22],
             flags: head[23],
             count: u16::from_le_bytes(take(head, 20)),
             first: Position(u64::from_le_bytes(take(head, 24))),
             synced: u32::from_le_bytes(take(head, 16)),
             time: i64::from_le_bytes(take(head, 32)),
-        })
+        };
+        is_position(head.first.0).then_some(head)
     }
 }
 

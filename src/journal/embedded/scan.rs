@@ -93,6 +93,10 @@ impl<'a> Scan<'a> {
         if whole as u64 > self.end.saturating_sub(at) {
             return Ok(None);
         }
+        // Of a file that was cut off, the length is no reason to make room.
+        if whole > WINDOW && whole as u64 > self.file.len()?.saturating_sub(at) {
+            return Ok(None);
+        }
         let bytes = self.fill(at, whole)?;
         let head = bytes.get(HEAD..whole).and_then(|payload| raw.check(payload));
         Ok(head.map(|head| (head, whole)))

@@ -514,7 +514,7 @@ impl Reading {
 /// Frames that take the place of what cannot be read. The next record after them has that position.
 fn fill(salt: u64, mut at: u64, to: u64, next: Position, time: i64) -> Vec<Patch> {
     let head = Head { kind: GAP, flags: LAST, count: 0, first: next, synced: HEADER as u32, time };
-    let mut patches = Vec::new();
+    let mut patches: Vec<Patch> = Vec::new();
     while at + HEAD as u64 <= to {
         let mut part = (to - at).min(MOST_GAP);
         let rest = to - at - part;
@@ -522,13 +522,20 @@ fn fill(salt: u64, mut at: u64, to: u64, next: Position, time: i64) -> Vec<Patch
             part -= HEAD as u64;
         }
         let zeros = part - HEAD as u64;
-        let mut bytes = Vec::new();
-        let made = head.encode(salt, &mut bytes, |out| out.resize(part as usize, 0));
-        if made.is_err() {
-            break;
-        }
-        bytes.truncate(HEAD);
-        bytes.shrink_to_fit();
+        let bytes = match patches.last() {
+            // Where a long file is cut off, there are many of them.
+            Some(last) if last.zeros == zeros => last.bytes.clone(),
+            _ => {
+                let mut bytes = Vec::new();
+                let made = head.encode(salt, &mut bytes, |out| out.resize(part as usize, 0));
+                if made.is_err() {
+                    break;
+                }
+                bytes.truncate(HEAD);
+                bytes.shrink_to_fit();
+                bytes
+            }
+        };
         patches.push(Patch { at, bytes, zeros });
         at += part;
     }

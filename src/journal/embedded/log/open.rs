@@ -7,7 +7,7 @@ use super::segment::{Extent, Segment, base, name};
 use super::{Durability, Log, LogError, MARK, Notice, Options, SPARE, Segments, failed};
 use crate::attempt::Position;
 use crate::journal::embedded::disk::{Disk, File};
-use crate::journal::embedded::frame::{Before, HEADER, Head, Header, HeaderError, LAST};
+use crate::journal::embedded::frame::{Before, HEADER, HIGHEST, Head, Header, HeaderError, LAST};
 use crate::journal::embedded::scan::{self, Next, Scan};
 
 /// What comes when a log is opened, of its last segment.
@@ -70,6 +70,10 @@ impl Log {
         if options.durability == Durability::Later && !chain.is_empty() {
             // What was acknowledged and is lost had positions above.
             next = Position(next.0.saturating_add(LOST));
+        }
+        if next.0 > HIGHEST {
+            let (name, why) = ("the log".to_owned(), format!("no router comes to position {next}"));
+            return Err(LogError::Damaged { name, at: 0, why });
         }
         let segments = Segments::new(chain);
         Ok((Self { disk, options, segments, active: None, next, buffer: Vec::new() }, notices))
