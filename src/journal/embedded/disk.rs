@@ -1,6 +1,6 @@
 //! The folder that a log lives in: all that is asked of a file system, so that tests can have one that fails.
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(in crate::journal) mod simulated;
 
 use std::fs;

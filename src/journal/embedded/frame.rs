@@ -7,7 +7,7 @@ use std::io;
 use crate::attempt::Position;
 
 /// What every segment begins with.
-const MAGIC: [u8; 8] = *b"VER-LOG\n";
+pub(super) const MAGIC: [u8; 8] = *b"VER-LOG\n";
 
 /// The format's version. A router reads every version up to its own.
 pub(super) const VERSION: u16 = 1;
@@ -175,6 +175,29 @@ fn sum(head: &[u8], payload: &[u8]) -> u32 {
     hasher.update(&head[16..HEAD]);
     hasher.update(payload);
     hasher.finalize()
+}
+
+/// Makes the salts and checksums of a segment's file right, and lengths that are too long, so that what is behind them
+/// is looked at.
+#[cfg(any(test, fuzzing))]
+pub(super) fn set_right(bytes: &mut [u8]) {
+    if bytes.len() < HEADER {
+        return;
+    }
+    bytes[..8].copy_from_slice(&MAGIC);
+    let header = crc32fast::hash(&bytes[..60]);
+    bytes[60..HEADER].copy_from_slice(&header.to_le_bytes());
+    let salt: [u8; 8] = take(bytes, 12);
+    let mut at = HEADER;
+    while let Some((head, rest)) = bytes[at..].split_at_mut_checked(HEAD) {
+        let length = (u32::from_le_bytes(take(head, 8)) as usize).min(rest.len());
+        head[..8].copy_from_slice(&salt);
+        // No file is longer.
+        head[8..12].copy_from_slice(&(length as u32).to_le_bytes());
+        let sum = sum(head, &rest[..length]);
+        head[12..16].copy_from_slice(&sum.to_le_bytes());
+        at += HEAD + length;
+    }
 }
 
 /// A frame's head as it is in a file: how long the payload is that should follow, before anything is checked.

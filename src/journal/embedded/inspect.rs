@@ -352,7 +352,7 @@ fn with_event(known: &Value, event: &Event) -> String {
 }
 
 /// The records of a frame, each with its position.
-fn records(which: Which, head: &Head, payload: &[u8]) -> Vec<(Position, String)> {
+pub(super) fn records(which: Which, head: &Head, payload: &[u8]) -> Vec<(Position, String)> {
     let written = moment(head.time);
     let positions = (head.first.0..).map(Position);
     match (which, head.kind) {

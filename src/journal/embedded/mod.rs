@@ -13,6 +13,9 @@ mod fixtures;
 #[cfg(test)]
 mod flips;
 mod frame;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod history;
 pub mod inspect;
 mod keeper;

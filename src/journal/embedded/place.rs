@@ -96,6 +96,24 @@ fn decode(bytes: &[u8]) -> Option<(u64, Arc<str>, CursorState)> {
     Some((number, name, CursorState { front, lanes }))
 }
 
+/// The processor that a file is of.
+#[cfg(any(test, fuzzing))]
+pub(super) fn name_in(bytes: &[u8]) -> Option<String> {
+    decode(bytes).map(|(_, name, _)| name.to_string())
+}
+
+/// Makes a file's checksum right, and a length that is too long, so that what is before it is looked at.
+#[cfg(any(test, fuzzing))]
+pub(super) fn set_right(bytes: &mut [u8]) {
+    let Some(most) = bytes.len().checked_sub(30) else { return };
+    bytes[..8].copy_from_slice(&MAGIC);
+    let length = bytes[18..26].first_chunk().map_or(0, |length| u64::from_le_bytes(*length)).min(most as u64);
+    bytes[18..26].copy_from_slice(&length.to_le_bytes());
+    let end = 26 + length as usize;
+    let sum = crc32fast::hash(&bytes[..end]);
+    bytes[end..end + 4].copy_from_slice(&sum.to_le_bytes());
+}
+
 /// Each processor's place.
 pub(super) type Places = BTreeMap<Arc<str>, (Place, CursorState)>;
 

@@ -26,7 +26,7 @@ struct Content {
 }
 
 fn put(into: &mut Vec<u8>, at: u64, bytes: &[u8]) {
-    let at = usize::try_from(at).unwrap();
+    let at = at as usize;
     if into.len() < at + bytes.len() {
         into.resize(at + bytes.len(), 0);
     }
@@ -79,7 +79,7 @@ impl Simulated {
             for Piece { at, bytes, lost } in std::mem::take(&mut file.written) {
                 let mut from = 0;
                 while from < bytes.len() {
-                    let place = usize::try_from(at).unwrap() + from;
+                    let place = at as usize + from;
                     let to = (from + SECTOR - place % SECTOR).min(bytes.len());
                     // What is on the disk in the place of what was not written may be another file's, that is gone.
                     let stale = state.files.iter().find_map(|file| file.durable.get(place..place + to - from));
@@ -259,7 +259,7 @@ impl File for SimulatedFile {
 
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
         let seen = self.disk.lock().files[self.file].seen();
-        let rest = seen.get(usize::try_from(at).unwrap()..).unwrap_or_default();
+        let rest = seen.get(at as usize..).unwrap_or_default();
         let read = rest.len().min(into.len());
         into[..read].copy_from_slice(&rest[..read]);
         Ok(read)
