@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::segment::{Extent, Segment, base, name};
-use super::{Durability, Log, LogError, MARK, Notice, Options, SPARE, Segments, failed};
+use super::{Durability, GAP, Log, LogError, MARK, Notice, Options, SPARE, Segments, failed};
 use crate::attempt::Position;
 use crate::journal::embedded::disk::{Disk, File};
 use crate::journal::embedded::frame::{Before, HEADER, HIGHEST, Head, Header, HeaderError, LAST};
@@ -117,10 +117,10 @@ impl Opening<'_> {
                 Ok(header) => header,
             };
             check(&name, newest, &header, self.options)?;
-            let Last { extent, highest, synced, torn } = scan_last(&name, &*file, &header, length, visit)?;
+            let Last { extent, highest, synced, attested, torn } = scan_last(&name, &*file, &header, length, visit)?;
             // What lies behind may be damage that nothing testifies to. Its records had positions, which outcomes may name:
-            // none is given again. A record takes more than a byte.
-            let behind = length.saturating_sub(extent.end);
+            // none is given again. A record takes more than a byte. Where the log was ended in order, nothing lies behind.
+            let behind = if attested { 0 } else { length.saturating_sub(extent.end) };
             let highest = highest.0.max(newest.0).saturating_add(behind);
             self.next = self.next.max(Position(highest.saturating_add(1)));
             if extent.end == HEADER as u64 {
@@ -229,6 +229,8 @@ struct Last {
     highest: Position,
     /// So much of it is surely durable.
     synced: u64,
+    /// Its end says that nothing more was written.
+    attested: bool,
     torn: Option<Notice>,
 }
 
@@ -243,12 +245,13 @@ fn scan_last(
     let mut scan = Scan::new(file, header.salt, HEADER as u64, length);
     let last = Position(header.base.0.saturating_sub(1));
     let mut extent = Extent { end: HEADER as u64, last, time: header.created, marks: Vec::new() };
-    let (mut highest, mut synced) = (last, HEADER as u64);
+    let (mut highest, mut synced, mut attested) = (last, HEADER as u64, false);
     loop {
         match scan.next().map_err(failed("read", name))? {
             Next::Frame(at, head) => {
                 visit(Visit::Frame(&head, scan.payload()));
                 highest = highest.max(head.last());
+                attested = head.kind == GAP;
                 synced = synced.max(u64::from(head.synced));
                 if head.count > 0 {
                     extent.mark(head.first, at);
@@ -272,5 +275,5 @@ fn scan_last(
     let end = extent.end;
     let torn = (scan.at() > end || scan.is_torn()).then(|| Notice::TornTail { name: name.to_owned(), at: end });
     extent.marks.retain(|(_, at)| *at < end);
-    Ok(Last { synced: synced.min(end), extent, highest, torn })
+    Ok(Last { synced: synced.min(end), extent, highest, attested, torn })
 }
