@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Takes the handling of one fault after the other out of the router, and sees that a storm notices.
+"""Takes the handling of one fault after the other out of the router, and sees that a storm notices; and one safeguard
+of the journal after the other, and sees that a test notices.
 
     tools/mutations.py                all of them: about an hour
     tools/mutations.py late hidden    those whose fault or name has one of these words at its beginning
+    tools/mutations.py journal        the journal's safeguards
     tools/mutations.py --list         what there is
 
-The storms are tests of `tests/it/simulator/storms.rs`. What git tracks is copied to `target/mutations/tree` and built
+The storms are tests of `tests/it/simulator/storms.rs`; what watches over the journal are tests of the library, named
+`lib:` and their path. What git tracks is copied to `target/mutations/tree` and built
 beside it, so nothing here is touched. The storms first run as everything is (not with `--skip-unmutated`), and must
 pass. With each mutation, its storm must fail, and the one in which nothing goes wrong must pass: it is the handling
 that is missing, and nothing else. If not, or if a mutation does not compile, the exit code is 1. The output of
@@ -35,6 +38,8 @@ LOGS = os.path.join(SCRATCH, "logs")
 STORMS = "simulator::storms::"
 FAULTS = "vcenter::faults::"
 CALM = "nothing_goes_wrong"
+# What must pass whichever of the journal's safeguards is missing.
+CALM_LIB = "lib:journal::tests::what_is_appended_is_read_in_order_and_let_go_once_all_cursors_have_passed"
 # Seconds without anything new after which a storm gives up; it has no end after twelve times as many.
 PATIENCE = 10
 # Seconds for one storm with a mutation. It ends by itself before, unless the router does not let it.
@@ -110,7 +115,103 @@ SESSION_FAULTS = "the_session_s_and_the_collector_s_faults"
 LOGIN_FAULTS = "faults_of_the_credentials"
 STRANGE_FAULTS = "faults_of_strange_servers"
 
-MUTATIONS = [
+MODEL = "lib:journal::model::a_durable_journal_keeps_what_it_promises"
+LOG = "lib:journal::embedded::model::a_log_keeps_what_it_promises"
+PLACE = "lib:journal::embedded::place::tests::a_place_that_was_synced_is_never_lost"
+FLIPS = "lib:journal::embedded::flips::any_bit_that_turns_over_is_noticed_or_changes_nothing"
+FLIPS_AFTER_A_KILL = "lib:journal::embedded::flips::so_it_is_after_a_kill_but_for_what_was_written_last"
+DORMANT = "lib:journal::embedded::repair::tests::what_is_dormant_can_be_let_go_or_given_away"
+JOURNAL = "src/journal/embedded/"
+
+SAFEGUARDS = [
+    Mutation("journal", "append-sync", "what is appended is acknowledged before it is durable",
+             (edit(JOURNAL + "log.rs",
+                   'active.file.sync().map_err(failed("sync", name))?;\n            active.synced = active.end',
+                   "active.synced = active.end"),), (MODEL,)),
+    Mutation("journal", "header-sync", "frames are written behind a header that is not durable",
+             (edit(JOURNAL + "log.rs", "file.write_at(head, 0).and_then(|()| file.sync());", "file.write_at(head, 0);"),),
+             (LOG,)),
+    Mutation("journal", "begin-sync", "what a segment begins with is not made durable",
+             (edit(JOURNAL + "log.rs", "file.write_at(rest, HEADER as u64)).and_then(|()| file.sync());",
+                   "file.write_at(rest, HEADER as u64));"),), (MODEL,)),
+    Mutation("journal", "name-sync", "a new segment's name is not made durable",
+             (edit(JOURNAL + "log.rs", "if let Err(error) = made.and_then(|()| self.disk.sync()) {",
+                   "if let Err(error) = made {"),), (MODEL,)),
+    Mutation("journal", "trim-sync", "the next segment is let go before it is durable that the oldest was",
+             (edit(JOURNAL + "log.rs",
+                   'let done = removed.and_then(|()| self.disk.sync().map_err(failed("sync", "the folder")));',
+                   "let done = removed;"),), (LOG,)),
+    Mutation("journal", "close-sync", "what may be lost with the power is not made durable at the end",
+             (edit(JOURNAL + "log.rs", "        match active.file.sync() {\n            Ok(()) => {\n"
+                   "                active.synced = active.end;",
+                   "        match Ok::<(), io::Error>(()) {\n            Ok(()) => {\n"
+                   "                active.synced = active.end;"),), (LOG,)),
+    Mutation("journal", "opened-sync", "what was read at the opening passes for durable",
+             (edit(JOURNAL + "log/open.rs", "make_durable(&*file, synced, extent.end).map_err", "Ok(()).map_err"),),
+             (LOG,)),
+    Mutation("journal", "opened-names", "a name that was read at the opening passes for durable",
+             (edit(JOURNAL + "log/open.rs",
+                   "if removed || (!chain.is_empty() && options.durability != Durability::Never) {", "if removed {"),),
+             (LOG,)),
+    Mutation("journal", "place-sync", "a processor's place is not made durable",
+             (edit(JOURNAL + "place.rs", "            file.write_at(bytes, 0)?;\n        }\n        file.sync()",
+                   "            file.write_at(bytes, 0)?;\n        }\n        Ok(())"),), (PLACE,)),
+    Mutation("journal", "place-name", "the name of a processor's file is not made durable",
+             (edit(JOURNAL + "place.rs", "self.disk.sync()?;\n            *slot", "*slot"),), (PLACE,)),
+    Mutation("journal", "opened-place", "a place that was read passes for durable",
+             (edit(JOURNAL + "place.rs", "file.write_at(&bytes, 0)?;\n            file.sync()?;\n            place.turn",
+                   "let _ = (file, &bytes);\n            place.turn"),), (PLACE,)),
+    Mutation("journal", "forget-sync", "it is not made durable that a replay is forgotten",
+             (edit(JOURNAL + "place.rs", "            _ => {}\n        }\n    }\n    disk.sync()\n",
+                   "            _ => {}\n        }\n    }\n    Ok(())\n"),), (MODEL,)),
+    Mutation("journal", "frame-sum", "a frame's checksum is not looked at",
+             (edit(JOURNAL + "frame.rs", "if sum(head, payload) != u32::from_le_bytes(take(head, 12)) {",
+                   "if sum(head, payload) != u32::from_le_bytes(take(head, 12)) && head.is_empty() {"),), (FLIPS,)),
+    Mutation("journal", "header-sum", "a header's checksum is not looked at",
+             (edit(JOURNAL + "frame.rs",
+                   "if crc32fast::hash(&bytes[..60]) != u32::from_le_bytes(take(bytes, 60)) {\n"
+                   "            return Err(HeaderError::Damaged);",
+                   "if crc32fast::hash(&bytes[..60]) != u32::from_le_bytes(take(bytes, 60)) && bytes.is_empty() {\n"
+                   "            return Err(HeaderError::Damaged);"),), (FLIPS,)),
+    Mutation("journal", "place-sum", "a place's checksum is not looked at",
+             (edit(JOURNAL + "place.rs", "(head[..8] == MAGIC && crc32fast::hash(&bytes[..end]) == sum)",
+                   "(head[..8] == MAGIC && crc32fast::hash(&bytes[..end]) | 1 == sum | 1)"),), (FLIPS,)),
+    Mutation("journal", "salt", "a frame of what the file was before passes for one of its own",
+             (edit(JOURNAL + "frame.rs", "(u64::from_le_bytes(take(&head.0, 0)) == salt).then_some(head)",
+                   "(u64::from_le_bytes(take(&head.0, 0)) == salt || salt > 0).then_some(head)"),), (LOG,)),
+    Mutation("journal", "blank", "what a file was before is there until its new header is durable",
+             (edit(JOURNAL + "log.rs", "            file.write_at(&[0; HEADER], 0)?;\n", ""),), (LOG,)),
+    Mutation("journal", "base-above-places", "a position that a place names may be given again",
+             (edit(JOURNAL + "parts.rs", "highest(state)).max().unwrap_or_default();",
+                   "highest(state)).max().filter(|_| false).unwrap_or_default();"),), (MODEL,)),
+    Mutation("journal", "base-above-lost", "a position that was lost with the power may be given again",
+             (edit(JOURNAL + "log/open.rs", "next = Position(next.0.saturating_add(LOST));",
+                   "next = Position(next.0.saturating_add(LOST - LOST));"),), (LOG,)),
+    Mutation("journal", "base-above-damage", "a position that a damaged end may have had is given again",
+             (edit(JOURNAL + "log/open.rs", "let highest = highest.0.max(newest.0).saturating_add(behind);",
+                   "let highest = highest.0.max(newest.0).saturating_add(behind - behind);"),), (FLIPS_AFTER_A_KILL,)),
+    Mutation("journal", "testimony", "damage passes for a write that was broken off",
+             (edit(JOURNAL + "scan.rs", "|head| u64::from(head.synced) > bad", "|head| u64::from(head.synced) > bad + (1 << 40)"),),
+             (FLIPS,)),
+    Mutation("journal", "attest", "nothing says at the end that what came before is durable",
+             (edit(JOURNAL + "log.rs", "if self.sync().is_ok() {\n            drop(self.write(time, &mut |frames| frames.push(GAP",
+                   "if self.sync().is_ok() && time < 0 {\n            drop(self.write(time, &mut |frames| frames.push(GAP"),),
+             (FLIPS,)),
+    Mutation("journal", "half-batch", "half a batch passes for a whole one",
+             (edit(JOURNAL + "log/open.rs", "if head.flags & LAST > 0 {", "if head.flags & LAST <= LAST {"),), (LOG,)),
+    Mutation("journal", "lock", "two processes may have the folder at once",
+             (edit(JOURNAL + "mod.rs", "        Err(TryLockError::WouldBlock) => {\n",
+                   "        Err(TryLockError::WouldBlock) if folder.as_os_str().is_empty() => {\n"),
+              edit(JOURNAL + "mod.rs", "        Err(TryLockError::Error(error)) => return",
+                   "        Err(TryLockError::WouldBlock) => {}\n        Err(TryLockError::Error(error)) => return")),
+             (DORMANT,)),
+    Mutation("journal", "folder-names", "the names of new folders are not made durable",
+             (edit(JOURNAL + "disk.rs", "        made => made?,\n    }\n    sync_name(path)",
+                   "        made => made?,\n    }\n    Ok(())"),),
+             ("power::the_names_of_new_folders_are_made_durable",)),
+]
+
+MUTATIONS = SAFEGUARDS + [
     Mutation("session-expiry", "no-login", "a session that is gone is used on (two safeguards)", SESSION_STAYS,
              ("sessions_expire",)),
     Mutation("session-expiry", "from-now", "reading resumes at vCenter's present time", (FROM_NOW,),
@@ -225,9 +326,9 @@ MUTATIONS = [
                    'error.fault() == Some("InvalidState") && session.doubtful() && false'),),
              (FAULTS + "collectors_that_were_lost_are_given_back_by_logging_out",)),
     Mutation("login", "no-wait", "a refused login is tried again as soon as any other failure",
-             (edit(VCENTER + "mod.rs", "failure.refused = refused;", "failure.refused = refused && false;"),),
+             (edit(VCENTER + "mod.rs", "failure.whose = Whose::Login;\n", "failure.whose = Whose::VCenter;\n"),),
              (FAULTS + "a_refused_login_is_not_stormed",)),
-    Mutation("login", "gives-up", "a refused login ends the stream", (ends("failure.refused"),),
+    Mutation("login", "gives-up", "a refused login ends the stream", (ends("failure.whose == Whose::Login"),),
              ("logins_are_refused_for_a_while",)),
     Mutation("expired", "no-gap", "lost history is not told", (NO_GAP,), ("events_are_gone_beyond_retention",)),
     Mutation("expired", "from-now", "reading resumes at vCenter's present time", (FROM_NOW,),
@@ -237,7 +338,22 @@ MUTATIONS = [
 
 def full(name):
     """A test's whole name. Most are storms, and named by their last part."""
-    return name if "::" in name else STORMS + name
+    return name.removeprefix("lib:") if "::" in name else STORMS + name
+
+
+def where(name):
+    """The flags for what a test is in."""
+    return ["--lib"] if name.startswith("lib:") else ["--test", "it"]
+
+
+def source_of(name):
+    """The file that a test is in."""
+    module = full(name).rpartition("::")[0].replace("::", "/")
+    if not name.startswith("lib:"):
+        return f"tests/it/{module}.rs"
+    path = f"src/{module}.rs"
+    # Small tests are in the file that they test.
+    return path if os.path.isfile(os.path.join(ROOT, path)) else f"src/{os.path.dirname(module)}.rs"
 
 
 def read(path):
@@ -276,9 +392,8 @@ def stale(mutation):
         if count != 1:
             return f"{mutation.id()}: {file} has {count} times what must be there once: {old.strip()!r}"
     for name in mutation.storms:
-        module, _, function = full(name).rpartition("::")
-        source = "tests/it/" + module.replace("::", "/") + ".rs"
-        if f"async fn {function}()" not in read(os.path.join(ROOT, source)).decode():
+        function, source = full(name).rpartition("::")[2], source_of(name)
+        if f"fn {function}(" not in read(os.path.join(ROOT, source)).decode():
             return f"{mutation.id()}: there is no {function} in {source}"
     return None
 
@@ -320,14 +435,15 @@ def run(command, log, limit):
             raise
 
 
-def build(log):
-    return run(["cargo", "test", "--locked", "--test", "it", "--no-run"], log, 3600) == 0
+def build(names, log):
+    flags = {tuple(where(name)) for name in names}
+    return all(run(["cargo", "test", "--locked", *of, "--no-run"], log, 3600) == 0 for of in sorted(flags))
 
 
 def storm(name, log, limit):
     """Runs a storm: "passes", "fails" or "no end", and why."""
     start = os.path.getsize(log) if os.path.exists(log) else 0
-    code = run(["cargo", "test", "--locked", "--test", "it", "--", "--exact", full(name)], log, limit)
+    code = run(["cargo", "test", "--locked", *where(name), "--", "--exact", full(name)], log, limit)
     output = read(log)[start:].decode(errors="replace")
     if code is None:
         return "no end", f"more than {limit} s"
@@ -351,11 +467,12 @@ def why(output):
 def run_with(mutation, log):
     """What becomes of its storms while it is applied: name, result, and why."""
     storms = ", ".join(mutation.storms)
-    if not build(log):
+    if not build(mutation.storms, log):
         return [(storms, "no build", "it does not compile")]
-    result, reason = storm(CALM, log, LIMIT)
-    if result != "passes":
-        return [(storms, "too much", f"{CALM} {result}: {reason}")]
+    for calm in sorted({CALM_LIB if name.startswith("lib:") else CALM for name in mutation.storms}):
+        result, reason = storm(calm, log, LIMIT)
+        if result != "passes":
+            return [(storms, "too much", f"{calm} {result}: {reason}")]
     return [(name, *storm(name, log, LIMIT)) for name in mutation.storms]
 
 
@@ -405,7 +522,7 @@ def main():
     if not options.skip_unmutated:
         log = os.path.join(LOGS, "unmutated.log")
         write(log, b"")
-        if not build(log):
+        if not build([name for mutation in mutations for name in mutation.storms], log):
             sys.exit(f"nothing is mutated, and it does not compile: see {os.path.relpath(log)}")
         for name in dict.fromkeys(name for mutation in mutations for name in mutation.storms):
             result, reason = storm(name, log, 600)

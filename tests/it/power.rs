@@ -178,3 +178,29 @@ async fn a_disk_that_does_not_sync_is_noticed() {
     }
     panic!("nothing was missing, however little was durable");
 }
+
+#[tokio::test]
+async fn the_names_of_new_folders_are_made_durable() {
+    let simulator = Simulator::start(&["--tls=false", "--rate", "0"]);
+    let gateway = Gateway::start([Function::subscribed("f", "VmPoweredOnEvent")]).await;
+    let config = [stream(&simulator.url), processor(&gateway, &json!({})), metrics()];
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let log = folder.path().join("trace");
+    let calls = "trace=mkdir,mkdirat,fsync,fdatasync";
+    let by = ["strace", "-D", "-f", "-qq", "-y", "-s", "4096", "-e", calls, "-o", log.to_str().unwrap()];
+    let router = Router::start_under(&by, &folder, &config, &[], &[]).await;
+    router.ready().await;
+    router.stop().await;
+    traced::ended(&log).await;
+    let log = std::fs::read_to_string(&log).unwrap();
+    let mut made = Vec::new();
+    for (at, line) in log.lines().enumerate().filter(|(_, line)| line.contains("mkdir") && line.ends_with(" = 0")) {
+        let path = Path::new(line.split('"').nth(1).unwrap());
+        let above = format!("<{}>", path.parent().unwrap().display());
+        let synced = log.lines().skip(at).any(|line| line.contains(" fsync(") && line.contains(&above));
+        assert!(synced, "{} is made, and its name not durable: {log}", path.display());
+        made.push(path.file_name().unwrap().to_owned());
+    }
+    made.sort();
+    assert_eq!(made, ["events", "letters", "outcomes", "places", "state"]);
+}
