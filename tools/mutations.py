@@ -145,7 +145,7 @@ SAFEGUARDS = [
              (edit(JOURNAL + "log.rs", "        match active.file.sync() {\n            Ok(()) => {\n"
                    "                active.synced = active.end;",
                    "        match Ok::<(), io::Error>(()) {\n            Ok(()) => {\n"
-                   "                active.synced = active.end;"),), (LOG,)),
+                   "                active.synced = active.end;"),), (MODEL,)),
     Mutation("journal", "opened-sync", "what was read at the opening passes for durable",
              (edit(JOURNAL + "log/open.rs", "make_durable(&*file, synced, extent.end).map_err", "Ok(()).map_err"),),
              (LOG,)),

@@ -428,7 +428,9 @@ impl Model {
                 let closed = self.journal.close().await;
                 assert!(closed.is_ok() || self.fails);
                 let sure = closed.is_ok() && !self.fails;
-                self.reopen(self.disk.after_kill(), sure).await;
+                // What is closed well may lose its power then, and all that is not durable with it.
+                let disk = if sure { self.disk.after_power_loss(|| false) } else { self.disk.after_kill() };
+                self.reopen(disk, sure).await;
             }
             Step::Kill => self.reopen(self.disk.after_kill(), false).await,
             Step::PowerLoss(seed) => {
