@@ -64,6 +64,10 @@ soak: ## kills, power losses, failing disks, a million events behind, an hour of
 mutations: ## about an hour: does a test fail for each fault whose handling is taken out? NAMES picks some
 	@tools/mutations.py $(NAMES)
 
+.PHONY: fuzz
+fuzz: ## looks for bytes that the journal cannot take: FUZZ_SECONDS (60) for each program in fuzz/
+	@tools/fuzz.sh
+
 .PHONY: ci
 ci: fmt lint scripts test doc deny image-test deploy-check ## all that must hold before a merge
 

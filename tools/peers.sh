@@ -34,7 +34,7 @@ usage: tools/peers.sh [NAME...]
   govmomi-route    reads and posts events as plainly as Go does it (for `make bench`)
   venv         Python packages: pyvmomi, cloudevents, kubernetes-validate
   cargo-deny   licences, sources and duplicates of dependencies
-  shellcheck   strace   wrk   buildah      by apt-get
+  shellcheck   strace   wrk   buildah   c++      by apt-get
 
 Without a name: vcsim govc oracle venv strace wrk buildah.
 USAGE
@@ -229,6 +229,7 @@ apt() {
 peer_strace() { have strace || apt strace "makes system calls fail in tests"; }
 peer_wrk() { have wrk || apt wrk "puts load on the metrics server"; }
 peer_buildah() { have buildah || apt buildah "builds the container image without an engine"; }
+peer_c++() { have c++ || apt g++ "builds libFuzzer"; }
 peer_shellcheck() { have shellcheck || apt shellcheck "reads our shell scripts"; }
 
 # --------------------------------------------------------------------------
