@@ -91,6 +91,8 @@ struct Model {
     replay: Replaying,
     disk: Simulated,
     fails: bool,
+    /// The disk has failed since all was surely durable: what was written then may be cached and no more.
+    troubled: bool,
     journal: EmbeddedJournal,
     readings: Vec<Reading>,
     /// What was acknowledged: position and key.
@@ -131,6 +133,7 @@ impl Model {
             replay: Replaying::default(),
             disk,
             fails: false,
+            troubled: false,
             journal,
             readings,
             acknowledged: Vec::new(),
@@ -419,7 +422,7 @@ impl Model {
             Step::Forget => self.forget().await,
             Step::Commit(who, tenths, behind) => self.commit(who, tenths, behind).await,
             Step::Fail(operations) => {
-                self.fails = true;
+                (self.fails, self.troubled) = (true, true);
                 self.disk.fail_in(Some(operations));
             }
             // The log goes on elsewhere, and what was refused may still be there after a crash.
@@ -429,12 +432,14 @@ impl Model {
                 assert!(closed.is_ok() || self.fails);
                 let sure = closed.is_ok() && !self.fails;
                 // What is closed well may lose its power then, and all that is not durable with it.
-                let disk = if sure { self.disk.after_power_loss(|| false) } else { self.disk.after_kill() };
+                let durable = sure && !self.troubled;
+                let disk = if durable { self.disk.after_power_loss(|| false) } else { self.disk.after_kill() };
                 self.reopen(disk, sure).await;
             }
             Step::Kill => self.reopen(self.disk.after_kill(), false).await,
             Step::PowerLoss(seed) => {
                 let mut random = fastrand::Rng::with_seed(seed);
+                self.troubled = false;
                 self.reopen(self.disk.after_power_loss(|| random.bool()), false).await;
             }
         }

@@ -196,6 +196,24 @@ impl Model {
 }
 
 #[test]
+fn what_a_file_was_before_is_none_of_its_own() {
+    // All frames are of one size, so that old ones begin where new ones end.
+    let one = || vec![vec![vec![20; 1]]];
+    let mut model = Model::new();
+    let names = |disk: &Simulated| super::disk::Disk::names(disk).unwrap();
+    while !names(&model.disk).iter().any(|name| name == "spare") {
+        model.append(one());
+        model.step(Step::Trim(10));
+    }
+    // Now it is written over: new frames are before old ones when the process is killed.
+    while names(&model.disk).iter().any(|name| name == "spare") {
+        model.append(one());
+    }
+    model.append(one());
+    model.step(Step::Kill);
+}
+
+#[test]
 fn a_file_that_was_begun_in_vain_is_no_damage_when_the_one_before_is_let_go() {
     let disk = Simulated::default();
     let before = Some(Before { base: Position(1), end: 500, last: Position(4) });
