@@ -123,6 +123,12 @@ FLIPS_AFTER_A_KILL = "lib:journal::embedded::flips::so_it_is_after_a_kill_but_fo
 DORMANT = "lib:journal::embedded::repair::tests::what_is_dormant_can_be_let_go_or_given_away"
 JOURNAL = "src/journal/embedded/"
 
+
+def safeguard(name, what, test, *edits):
+    """A safeguard of the journal in a folder, and the test of the library that must notice."""
+    return Mutation("journal", name, what, edits, (test,))
+
+
 SAFEGUARDS = [
     Mutation("journal", "append-sync", "what is appended is acknowledged before it is durable",
              (edit(JOURNAL + "log.rs",
@@ -141,11 +147,6 @@ SAFEGUARDS = [
              (edit(JOURNAL + "log.rs",
                    'let done = removed.and_then(|()| self.disk.sync().map_err(failed("sync", "the folder")));',
                    "let done = removed;"),), (LOG,)),
-    Mutation("journal", "close-sync", "what may be lost with the power is not made durable at the end",
-             (edit(JOURNAL + "log.rs", "        match active.file.sync() {\n            Ok(()) => {\n"
-                   "                active.synced = active.end;",
-                   "        match Ok::<(), io::Error>(()) {\n            Ok(()) => {\n"
-                   "                active.synced = active.end;"),), (MODEL,)),
     Mutation("journal", "opened-sync", "what was read at the opening passes for durable",
              (edit(JOURNAL + "log/open.rs", "make_durable(&*file, synced, extent.end).map_err", "Ok(()).map_err"),),
              (LOG,)),
@@ -183,7 +184,7 @@ SAFEGUARDS = [
              (edit(JOURNAL + "log.rs", "            file.write_at(&[0; HEADER], 0)?;\n", ""),), (LOG,)),
     Mutation("journal", "base-above-places", "a position that a place names may be given again",
              (edit(JOURNAL + "parts.rs", "highest(state)).max().unwrap_or_default();",
-                   "highest(state)).max().filter(|_| false).unwrap_or_default();"),), (MODEL,)),
+                   "highest(state)).max().filter(|_| false).unwrap_or_default();"),), ("lib:journal::embedded::safeguards::no_event_gets_a_place_that_a_processor_has_passed",)),
     Mutation("journal", "base-above-lost", "a position that was lost with the power may be given again",
              (edit(JOURNAL + "log/open.rs", "next = Position(next.0.saturating_add(LOST));",
                    "next = Position(next.0.saturating_add(LOST - LOST));"),), (LOG,)),
@@ -209,6 +210,47 @@ SAFEGUARDS = [
              (edit(JOURNAL + "disk.rs", "        made => made?,\n    }\n    sync_name(path)",
                    "        made => made?,\n    }\n    Ok(())"),),
              ("power::the_names_of_new_folders_are_made_durable",)),
+    safeguard("sync-roll", "a segment is left that is not durable", "lib:journal::embedded::safeguards::a_full_segment_is_durable_though_appends_are_not",
+            edit(JOURNAL + "log.rs", "        self.sync()?;\n        self.active = None;\n", "        self.active = None;\n")),
+    safeguard("sync-close-events", "a journal is closed whose events are not durable",
+            "lib:journal::embedded::safeguards::what_was_closed_survives_a_power_loss",
+            edit(JOURNAL + "log.rs", "        if self.sync().is_ok() {\n            drop(self.write(",
+                 "        if self.active.is_some() {\n            drop(self.write("),
+            edit(JOURNAL + "writer.rs", "let synced = self.log.sync().map_err(|error| told(&error));", "let synced = Ok(());")),
+    safeguard("sync-close-outcomes", "a journal is closed whose outcomes are not durable",
+            "lib:journal::embedded::safeguards::what_was_closed_survives_a_power_loss",
+            edit(JOURNAL + "keeper.rs", "let logged = self.outcomes.sync().map_err(|error| writer::told(&error));",
+                 "let logged = Ok(());")),
+    safeguard("sync-letters", "a dead letter is acknowledged before it is durable", MODEL,
+            edit(JOURNAL + "letters.rs", "durability: Durability::Each,", "durability: Durability::Never,")),
+    safeguard("sync-blank", "a file is written over whose old header may come back", LOG,
+            edit(JOURNAL + "log.rs", "            file.sync()?;\n            file.len()", "            file.len()")),
+    safeguard("place-in-turn", "a place is written over the one that is durable", PLACE,
+            edit(JOURNAL + "place.rs", "Ok(()) => self.turn = 1 - self.turn,", "Ok(()) => {}"),
+            edit(JOURNAL + "place.rs", "            place.turn = 1 - turn;\n", "            place.turn = turn;\n")),
+    safeguard("failed-file", "a file whose sync failed is appended to", LOG,
+            edit(JOURNAL + "log.rs", "            self.active = None;\n            self.buffer = out;\n            return Err(error);",
+                 "            self.buffer = out;\n            return Err(error);")),
+    safeguard("check-torn", "a torn tail passes for damage", LOG,
+            edit(JOURNAL + "log/open.rs", 'if let Some(later) = scan.testifies(bad).map_err(failed("read", name))? {',
+                 'if let Some(later) = scan.testifies(bad).map_err(failed("read", name))?.or(Some(bad)) {')),
+    safeguard("attest-letters", "nothing testifies to the last dead letter", FLIPS,
+            edit(JOURNAL + "keeper.rs", "                    letters.attest(self.shared.clock.now());\n", "                    let _ = letters;\n")),
+    safeguard("base-letters", "an event gets the place of a dead letter",
+            "lib:journal::embedded::safeguards::no_event_gets_the_place_of_a_dead_letter",
+            edit(JOURNAL + "parts.rs", "letters.as_ref().map_or(floor, |letters| floor.max(letters.highest()));",
+                 "letters.as_ref().map_or(floor, |_| floor);")),
+    safeguard("in-vain", "what was begun in vain passes for damage",
+            "lib:journal::embedded::model::a_file_that_was_begun_in_vain_is_no_damage_when_the_one_before_is_let_go",
+            edit(JOURNAL + "log/open.rs", "if older < base && !self.is_vain(older)? {", "if !self.is_vain(older)? {")),
+    safeguard("pinned", "what a processor would need after a power loss is let go", MODEL,
+            edit(JOURNAL + "writer.rs", "        let durable = shared.lock().durable();\n        let max_age",
+                 "        let durable = shared.lock().settled();\n        let max_age")),
+    safeguard("newer-place", "a place of a newer version passes for damage", "lib:journal::embedded::place::tests::a_newer_version_is_no_damage",
+            edit(JOURNAL + "place.rs", "            && version > VERSION\n        {", "            && version > VERSION + 9\n        {")),
+    safeguard("too-high", "a position near the end of all numbers is one", "lib:journal::embedded::fuzz::tests::no_bytes_are_too_strange_for_a_journal",
+            edit(JOURNAL + "frame.rs", "    (1..=HIGHEST).contains(&position)", "    position <= u64::MAX"),
+            edit(JOURNAL + "log/open.rs", "if next.0 > HIGHEST {", "if next.0 > HIGHEST && false {")),
 ]
 
 MUTATIONS = SAFEGUARDS + [

@@ -27,6 +27,8 @@ mod outcomes;
 mod parts;
 mod place;
 pub mod repair;
+#[cfg(test)]
+mod safeguards;
 mod scan;
 #[cfg(test)]
 mod specimen;

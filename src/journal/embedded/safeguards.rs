@@ -1,0 +1,96 @@
+//! Safeguards that no other test would miss: `tools/mutations.py` takes them out one by one.
+
+use std::fs;
+
+use super::specimen::{self, configured, settings};
+use super::{Begin, CursorState, EmbeddedJournal, Journal as _, Position, Settings, Simulated};
+use crate::attempt::{BatchLimits, Target};
+use crate::journal::{Cursor, End, Settlement};
+
+fn simulated(disk: &Simulated, settings: Settings) -> EmbeddedJournal {
+    EmbeddedJournal::simulated(disk, settings, configured().processors).unwrap()
+}
+
+async fn append(journal: &EmbeddedJournal, number: i32) -> Position {
+    journal.append(&mut specimen::batch("hooks", number..number + 1)).await.unwrap()
+}
+
+async fn events(cursor: &dyn Cursor) -> Vec<String> {
+    let (mut after, mut all) = (Position(0), Vec::new());
+    loop {
+        let entries = cursor.read(after, BatchLimits { events: 100, bytes: 1 << 20 }).await.unwrap();
+        let Some(last) = entries.last() else { return all };
+        after = last.position;
+        all.extend(entries.iter().map(|entry| entry.event.id().to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn what_was_closed_survives_a_power_loss() {
+    for synced in [true, false] {
+        let disk = Simulated::default();
+        let journal = simulated(&disk, Settings { synced, ..settings() });
+        let cursor = journal.cursor("near", Begin::Oldest).await.unwrap();
+        for number in 0..5 {
+            append(&journal, number).await;
+        }
+        cursor.commit(CursorState { front: Position(2), lanes: Vec::new() }).await.unwrap();
+        let target = Some(Target::new("f"));
+        let settlement = Settlement { position: Position(4), target, end: End::Delivered, attempts: 1, status: None };
+        cursor.record(&mut vec![settlement]);
+        journal.close().await.unwrap();
+
+        let journal = simulated(&disk.after_power_loss(|| false), settings());
+        let cursor = journal.cursor("near", Begin::End).await.unwrap();
+        assert_eq!(events(&*cursor).await.len(), 5);
+        assert_eq!(cursor.state().front, Position(2));
+        assert_eq!(cursor.settled(), [(Position(4), Target::new("f"))]);
+    }
+}
+
+#[tokio::test]
+async fn a_full_segment_is_durable_though_appends_are_not() {
+    let disk = Simulated::default();
+    let journal = simulated(&disk, Settings { synced: false, ..settings() });
+    let cursor = journal.cursor("near", Begin::Oldest).await.unwrap();
+    for number in 0..40 {
+        append(&journal, number).await;
+    }
+    let before = events(&*cursor).await;
+    let segments = journal.engine().unwrap().0.shared.events.bases();
+    let begun = usize::try_from(segments.last().unwrap().0).unwrap() - 1;
+    assert!(begun > 20, "{segments:?}");
+    let journal = simulated(&disk.after_power_loss(|| false), settings());
+    let cursor = journal.cursor("near", Begin::Oldest).await.unwrap();
+    let after = events(&*cursor).await;
+    assert!(after.len() >= begun && before.starts_with(&after), "{} of {begun}", after.len());
+}
+
+/// What remains of a journal whose events are gone, and the place that the next one gets.
+async fn next_without_events(remains: &[&str]) -> u64 {
+    let folder = specimen::empty();
+    specimen::fill(folder.path()).await.close().await.unwrap();
+    for file in specimen::files(folder.path()) {
+        if !remains.iter().any(|part| file.starts_with(part)) {
+            fs::remove_file(folder.path().join(file)).unwrap();
+        }
+    }
+    let journal = specimen::journal(folder.path());
+    journal.open().await.unwrap();
+    let next = append(&journal, 0).await.0;
+    journal.close().await.unwrap();
+    next
+}
+
+#[tokio::test]
+async fn no_event_gets_a_place_that_a_processor_has_passed() {
+    // The events end above it.
+    let next = next_without_events(&["places"]).await;
+    assert!(next > 98, "{next} passes for delivered");
+}
+
+#[tokio::test]
+async fn no_event_gets_the_place_of_a_dead_letter() {
+    let next = next_without_events(&["letters"]).await;
+    assert!(next > 90, "{next} may be that of a letter");
+}
