@@ -210,6 +210,19 @@ fn what_a_file_was_before_is_none_of_its_own() {
         model.append(one());
     }
     model.append(one());
+    let mut highest = 0;
+    let disk = model.disk.after_kill();
+    Log::open(Arc::new(disk), OPTIONS, Position(0), &mut |visit| {
+        if let Visit::Frame(head, _) = visit
+            && head.count > 0
+        {
+            // It could end what was broken off, or bring a checkpoint back.
+            assert!(head.first.0 > highest, "{} is older than {highest}", head.first);
+            highest = head.first.0;
+        }
+    })
+    .unwrap();
+    assert_eq!(highest, model.highest);
     model.step(Step::Kill);
 }
 
