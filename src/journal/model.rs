@@ -85,6 +85,8 @@ struct Replaying {
     doubtful: bool,
     /// The fronts that it had since one was surely durable, that first.
     fronts: Vec<Position>,
+    /// What it has said was settled, since it began.
+    recorded: BTreeSet<(Position, Target)>,
 }
 
 struct Model {
@@ -226,6 +228,14 @@ impl Model {
             Some(cursor) => {
                 let front = cursor.state().front.0;
                 let front = Position(front + self.highest.saturating_sub(front) * tenths / 10);
+                // Some above it are settled, too.
+                let settled = (front.0 + 1..=self.highest).step_by(2).map(|position| {
+                    let target = Target::new("again");
+                    replay.recorded.insert((Position(position), target.clone()));
+                    let (position, target) = (Position(position), Some(target));
+                    Settlement { position, target, end: End::Delivered, attempts: 1, status: None }
+                });
+                cursor.record(&mut settled.collect());
                 cursor.commit(CursorState { front, lanes: Vec::new() }).await.unwrap();
                 replay.fronts.push(front);
             }
@@ -235,7 +245,8 @@ impl Model {
                 match self.journal.cursor(REPLAY, Begin::Behind(behind)).await {
                     Ok(cursor) => {
                         assert_eq!(cursor.state(), CursorState { front: behind, lanes: Vec::new() });
-                        *replay = Replaying { cursor: Some(cursor), doubtful: false, fronts: vec![behind] };
+                        assert_eq!(cursor.settled(), Vec::new(), "another one of its name said so");
+                        *replay = Replaying { cursor: Some(cursor), fronts: vec![behind], ..Replaying::default() };
                     }
                     Err(error) => {
                         assert!(self.fails, "{error}");
@@ -270,7 +281,7 @@ impl Model {
     /// Whether the replay is there as it must be.
     async fn reopen_replay(&mut self, sure: bool) {
         let found = self.journal.places().into_iter().find(|(name, _)| **name == *REPLAY).map(|(_, state)| state.front);
-        let Replaying { cursor, doubtful, fronts } = std::mem::take(&mut self.replay);
+        let Replaying { cursor, doubtful, fronts, recorded } = std::mem::take(&mut self.replay);
         match found {
             Some(front) => {
                 assert!(cursor.is_some() || doubtful, "it was forgotten");
@@ -278,7 +289,8 @@ impl Model {
                 assert!(!sure || doubtful || fronts.last() == Some(&front), "{front} is not the last of {fronts:?}");
                 let cursor = self.journal.cursor(REPLAY, Begin::End).await.unwrap();
                 assert_eq!(cursor.state().front, front);
-                self.replay = Replaying { cursor: Some(cursor), doubtful: false, fronts: vec![front] };
+                assert!(cursor.settled().iter().all(|settled| recorded.contains(settled)), "it never said so");
+                self.replay = Replaying { cursor: Some(cursor), doubtful: false, fronts: vec![front], recorded };
             }
             None => assert!(cursor.is_none() || doubtful, "it is lost"),
         }

@@ -1,5 +1,7 @@
 //! What every engine promises, shown by each of them. What crashes and failures do to it is in `model.rs`.
 
+mod past;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

@@ -236,6 +236,9 @@ pub(super) fn settled(
         reader.read(before, &mut |head, payload| {
             let Some((name, settlements)) = outcomes::read(payload, head.count) else { return true };
             if name == processor {
+                if settlements.contains(&outcomes::BEGINS) {
+                    settled.clear();
+                }
                 settled.extend(settlements.into_iter().filter_map(|Settlement { position, target, end, .. }| {
                     let target = target.filter(|_| end != End::Unwanted)?;
                     let lane = state.lanes.iter().find(|(lane, _)| *lane == target);

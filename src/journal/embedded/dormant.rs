@@ -87,7 +87,8 @@ pub fn rename(folder: &Path, settings: &Settings, old: &str, new: &str) -> Resul
     let new: Arc<str> = new.into();
     let mut moved = Moved::default();
     if let Some(state) = place {
-        let settled = settled(&disks, &parts, old, &state);
+        let mut settled = settled(&disks, &parts, old, &state);
+        settled.insert(0, outcomes::BEGINS);
         let appended = parts
             .outcomes
             .append(time, &mut |_| {}, &mut |frames| outcomes::write(frames, &new, &settled))
@@ -145,6 +146,9 @@ fn settled(disks: &Disks, parts: &Parts, name: &str, state: &CursorState) -> Vec
         if let Some((processor, all)) = outcomes::read(payload, head.count)
             && processor == name
         {
+            if all.contains(&outcomes::BEGINS) {
+                settled.clear();
+            }
             settled.extend(all.into_iter().filter(|settlement| settlement.position > through));
         }
         true

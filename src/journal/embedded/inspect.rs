@@ -368,8 +368,11 @@ pub(super) fn records(which: Which, head: &Head, payload: &[u8]) -> Vec<(Positio
         }
         (Which::Outcomes, outcomes::OUTCOMES) => {
             let Some((processor, all)) = outcomes::read(payload, head.count) else { return Vec::new() };
-            let outcome = |(record, Settlement { position, target, end, attempts, status }): (Position, Settlement)| {
+            let outcome = |(record, settlement): (Position, Settlement)| {
+                let begins = settlement == outcomes::BEGINS;
+                let Settlement { position, target, end, attempts, status } = settlement;
                 let end = match end {
+                    _ if begins => "begins",
                     End::Delivered => "delivered",
                     End::DeadLettered => "dead_lettered",
                     End::Unsubscribed => "unsubscribed",

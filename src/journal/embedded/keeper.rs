@@ -84,7 +84,11 @@ impl Keeper {
                     },
                     Note::Letters(wish) => wishes.push(wish),
                     Note::Moved => drop(sync_at.get_or_insert_with(|| Instant::now() + SYNC)),
-                    Note::New(processor, state, answer) => drop(answer.send(self.begin(&processor, &state))),
+                    Note::New(processor, state, answer) => {
+                        // What was said before it began comes before it.
+                        self.record(std::mem::take(&mut ended));
+                        drop(answer.send(self.begin(&processor, &state)));
+                    }
                     Note::Forget(processor, answer) => drop(answer.send(self.forget(&processor))),
                     Note::Flush(answer) => flushes.push(answer),
                     Note::Close(answer) => {
@@ -127,6 +131,15 @@ impl Keeper {
     }
 
     fn begin(&mut self, processor: &Arc<str>, state: &CursorState) -> Result<(), JournalError> {
+        // One of its name may have been forgotten, and what that one delivered is to be delivered again. Wherever there
+        // is a place, this is durable.
+        self.unwritten.retain(|(name, _)| name != processor);
+        self.outcomes
+            .append(self.shared.clock.now(), &mut |_| {}, &mut |frames| {
+                outcomes::write(frames, processor, &[outcomes::BEGINS]);
+            })
+            .and_then(|()| self.outcomes.sync())
+            .map_err(|error| writer::told(&error))?;
         let mut place = Place::new(Arc::clone(&self.disk), Arc::clone(processor));
         // Both files are there from the start: if neither can be read, that is damage and not a beginning.
         for _ in 0..2 {

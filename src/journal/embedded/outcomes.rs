@@ -13,6 +13,10 @@ pub(super) const OUTCOMES: u8 = 1;
 /// A frame holds no more.
 const MOST: usize = 4096;
 
+/// Says that a processor begins: what was said before by one of its name is not its own. No event has this position.
+pub(super) const BEGINS: Settlement =
+    Settlement { position: Position(0), target: None, end: End::Unwanted, attempts: 0, status: None };
+
 fn code(end: End) -> u64 {
     match end {
         End::Delivered => 0,
