@@ -10,6 +10,7 @@ use http::Method;
 
 use super::args::value;
 use super::ask::{self, NONE, Router, unread};
+use super::complain;
 use crate::admin::api::replay::{Counted, Part, Replay, Wanted};
 
 /// What to do about replays.
@@ -71,8 +72,11 @@ impl Replays {
     async fn run(&self, router: &Router, out: &mut impl Write) -> Result<bool, String> {
         match self {
             Self::Begin { wanted, dry_run: false } => {
-                let Replay { id, part, .. } = router.ask(Method::POST, "replays", Some(wanted)).await?;
+                let Replay { id, part, let_go, .. } = router.ask(Method::POST, "replays", Some(wanted)).await?;
                 let Part { processor, after, to, .. } = part;
+                if let_go {
+                    say_let_go(after);
+                }
                 writeln!(out, "{id}  {processor} delivers positions {} to {to} again", after + 1).map_err(unread)?;
             }
             Self::Begin { wanted, dry_run: true } => {
@@ -97,11 +101,21 @@ impl Replays {
     }
 }
 
+fn say_let_go(after: u64) {
+    complain(&format!(
+        "the journal has nothing before position {} any more: what came earlier is left out\n",
+        after + 1
+    ));
+}
+
 /// How many events would be sent, and to whom; asks as often as it takes.
 async fn count(router: &Router, mut wanted: Wanted) -> Result<(u64, BTreeMap<String, u64>), String> {
-    let (mut events, mut targets) = (0, BTreeMap::new());
+    let (mut events, mut targets, mut told) = (0, BTreeMap::new(), false);
     loop {
         let counted: Counted = router.ask(Method::POST, "replays/count", Some(&wanted)).await?;
+        if counted.let_go && !std::mem::replace(&mut told, true) {
+            say_let_go(counted.after);
+        }
         events += counted.events;
         for (target, events) in counted.targets {
             *targets.entry(target).or_default() += events;
@@ -116,7 +130,7 @@ async fn count(router: &Router, mut wanted: Wanted) -> Result<(u64, BTreeMap<Str
 
 /// A replay in a line: what it is called, whose it is, where it is, and what came of it.
 fn line(replay: &Replay) -> String {
-    let Replay { id, part, done, delivered, dead_letters } = replay;
+    let Replay { id, part, done, delivered, dead_letters, let_go: _ } = replay;
     let Part { processor, target, pattern, after, to } = part;
     let target = target.as_ref().map(|target| format!("  only {target}")).unwrap_or_default();
     let pattern = pattern.as_ref().map(|pattern| format!("  {pattern}")).unwrap_or_default();

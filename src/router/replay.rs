@@ -134,7 +134,7 @@ impl Replays {
         );
         let done = part.after;
         self.start(id.clone(), part.clone(), processor, &options);
-        Ok(Replay { id, part, done, delivered: 0, dead_letters: 0 })
+        Ok(Replay { id, part, done, delivered: 0, dead_letters: 0, let_go: false })
     }
 
     fn processor(&self, part: &Part) -> Result<(Arc<dyn Processor>, Options), Refused> {
@@ -207,7 +207,7 @@ impl Replays {
         let not_ready = || Refused::NotNow(format!("{} has not read its subscriptions yet", part.processor));
         tokio::time::timeout(PATIENCE, partial.ready()).await.map_err(|_| not_ready())?;
         let routes = partial.routes();
-        let mut counted = Counted { next: part.after, to: part.to, ..Counted::default() };
+        let mut counted = Counted { after: part.after, next: part.after, to: part.to, ..Counted::default() };
         for _ in 0..CHUNKS {
             let read = history.read(Position(counted.next), CHUNK).await.map_err(broken)?;
             let within = read.iter().filter(|entry| entry.position.0 <= part.to);
@@ -234,7 +234,7 @@ impl Replays {
             let place = places.get(&name_of(id, &part.processor));
             let done = place.map_or(part.after, |place| place.settled_through().0);
             let (delivered, dead_letters) = counts(&running.status);
-            Replay { id: id.clone(), part, done, delivered, dead_letters }
+            Replay { id: id.clone(), part, done, delivered, dead_letters, let_go: false }
         };
         self.running().iter().map(replay).collect()
     }

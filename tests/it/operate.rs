@@ -7,18 +7,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Answer, Function, Gateway};
-use crate::support::router::{Router, ask, command, metrics, processor, stream};
+use crate::support::router::{Router, ask, command, metrics, metrics_at_a_port, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
-
-/// A metrics server at a port that is free, so that others can be told of it, and where only who is known may change
-/// anything.
-fn metrics_at_a_port() -> Value {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut metrics = metrics();
-    metrics["address"] = format!("127.0.0.1:{port}").into();
-    metrics["auth"] = json!({ "method": "basic_auth", "secret": { "username": "u", "password": "p" } });
-    metrics
-}
 
 /// What explain says of this event: each processor's note, and its targets by name.
 fn explained(json: &str) -> (Value, Value) {
@@ -184,6 +174,64 @@ async fn an_event_is_explained_from_before_anybody_wants_it_to_when_all_have_it(
         let (_, targets) = explained(&json);
         assert!(targets["tries"]["attempts"].as_u64() > Some(2), "{json}");
         assert_eq!(state(&targets, "down"), "owed", "it may come back: {json}");
+        router.stop().await;
+    }
+    simulated.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_its_target_is_far_behind_of_is_explained() {
+    // More than are held for a function that does not answer.
+    const EVENTS: u64 = 300;
+    let simulated = Simulated::start(quiet()).await;
+    for memory in [false, true] {
+        let subscribed = |name: &str| Function::subscribed(name, "VmPoweredOnEvent");
+        let gateway = Gateway::start([subscribed("well"), subscribed("down").always(Answer::status(503))]).await;
+        let mut config = vec![stream(&simulated.url), processor(&gateway, &json!({})), metrics_at_a_port()];
+        if memory {
+            config.push(json!({ "type": "journal", "provider": "memory" }));
+        }
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut router = Router::start_in(&folder, &config, &[], &[]).await;
+        router.ready().await;
+        simulated.handle.make("VmPoweredOnEvent", EVENTS).unwrap();
+        gateway.wait_for_calls("well", EVENTS).await;
+        let (well, text) = ask(&folder, &config, &["tail", "-from", "1", "-no-follow"]).await;
+        let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!((well, &last["subject"]), (true, &json!("VmPoweredOnEvent")));
+        let id = last["id"].as_str().unwrap();
+        // There is nothing to be told by.
+        let told = async |enough: &dyn Fn(&Value) -> bool| {
+            loop {
+                let (well, json) = ask(&folder, &config, &["explain", id, "-json"]).await;
+                assert!(well, "{json}");
+                let (note, targets) = explained(&json);
+                if enough(&targets["down"]) {
+                    assert_eq!((&targets["well"]["state"], note), (&json!("delivered"), Value::Null), "{json}");
+                    return;
+                }
+            }
+        };
+        let behind = |down: &Value| {
+            let reason = down["reason"].as_str().unwrap_or_default();
+            down["state"] == "owed" && reason.starts_with("waits until its target, which is behind, has come ")
+        };
+        told(&behind).await;
+        if !memory {
+            router.stop().await;
+            let (_, text) = ask(&folder, &config, &["explain", id]).await;
+            let rest = "\n  targets that are behind get it when the router runs again, if they want it: down\n";
+            assert!(text.contains("\n  well  delivered, status 200, ") && text.ends_with(rest), "{text}");
+            router = Router::start_in(&folder, &config, &[], &[]).await;
+            router.ready().await;
+            told(&behind).await;
+            router.kill();
+            router = Router::start_in(&folder, &config, &[], &[]).await;
+            router.ready().await;
+            told(&behind).await;
+        }
+        gateway.change(|state| state.deploy(subscribed("down")));
+        told(&|down| down["state"] == "delivered").await;
         router.stop().await;
     }
     simulated.stop().await;

@@ -40,7 +40,7 @@ pub struct Events {
     pub next: u64,
     /// The newest place that there is: behind it nothing has come yet.
     pub newest: u64,
-    /// Events behind `after` were let go before they were asked for.
+    /// Events behind `after`, or from `from` on, were let go before they were asked for.
     pub let_go: bool,
 }
 
@@ -83,15 +83,31 @@ impl Api {
         Ok(before.clamp(oldest, newest))
     }
 
+    /// The same, for where something is to begin; and whether that is later than it should be, as far as can be known,
+    /// since what came before was let go.
+    pub(super) async fn beginning(&self, moment: &str) -> Result<(Position, bool), Refusal> {
+        let place = self.place(moment).await?;
+        let history = self.journal.history().map_err(|error| broken(&error))?;
+        let oldest = history.span().0;
+        let late = match moment.parse::<u64>() {
+            Ok(position) => position.max(1) <= oldest.0,
+            // All that is kept is from that moment or later.
+            Err(_) => place <= oldest && oldest > Position(0),
+        };
+        Ok((place, late))
+    }
+
     pub(super) async fn events(&self, query: &Query<'_>) -> Result<String, Refusal> {
         let meant = Meant::read(query.get("stream"), query.get("pattern").as_deref())?;
         let history = self.journal.history().map_err(|error| broken(&error))?;
-        let mut after = match (query.get("after"), query.get("from")) {
-            (Some(after), _) => Position(after.parse().map_err(|_| wrong("after is not a number".to_owned()))?),
-            (None, Some(from)) => self.place(&from).await?,
-            (None, None) => history.span().1,
+        let (mut after, late) = match (query.get("after"), query.get("from")) {
+            (Some(after), _) => {
+                (Position(after.parse().map_err(|_| wrong("after is not a number".to_owned()))?), false)
+            }
+            (None, Some(from)) => self.beginning(&from).await?,
+            (None, None) => (history.span().1, false),
         };
-        let let_go = after < history.span().0;
+        let let_go = late || after < history.span().0;
         let mut events = Vec::new();
         let mut waits = query.get("wait").is_some();
         for _ in 0..CHUNKS {

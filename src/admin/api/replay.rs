@@ -52,11 +52,16 @@ pub struct Replay {
     pub delivered: u64,
     /// Events that became dead letters, since the router started.
     pub dead_letters: u64,
+    /// It begins later than it should: what came before was let go. Known when it begins, and not said later.
+    #[serde(default)]
+    pub let_go: bool,
 }
 
 /// What a replay would send, of the events that were looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
+    /// From behind here it was looked.
+    pub after: u64,
     /// Up to here it was looked.
     pub next: u64,
     /// Up to here it goes.
@@ -65,6 +70,9 @@ pub struct Counted {
     pub events: u64,
     /// So many to each.
     pub targets: BTreeMap<String, u64>,
+    /// It would begin later than it should: what came before was let go.
+    #[serde(default)]
+    pub let_go: bool,
 }
 
 /// Why nothing is replayed.
@@ -84,15 +92,15 @@ fn refused(refused: Refused) -> Refusal {
 }
 
 impl Api {
-    /// The places that are meant.
-    async fn part(&self, body: &[u8]) -> Result<Part, Refusal> {
+    /// The places that are meant, and whether some of them were let go.
+    async fn part(&self, body: &[u8]) -> Result<(Part, bool), Refusal> {
         let wanted: Wanted = serde_json::from_slice(body)
             .map_err(|error| wrong(format!("the body does not say what to replay: {error}")))?;
         let history = self.journal.history().map_err(|error| broken(&error))?;
         let (oldest, newest) = history.span();
-        let after = match &wanted.from {
-            Some(from) => self.place(from).await?,
-            None => oldest,
+        let (after, let_go) = match &wanted.from {
+            Some(from) => self.beginning(from).await?,
+            None => (oldest, false),
         };
         let to = match &wanted.to {
             Some(to) => match to.parse::<u64>() {
@@ -108,17 +116,19 @@ impl Api {
             )));
         }
         let Wanted { processor, target, pattern, .. } = wanted;
-        Ok(Part { processor, target, pattern, after: after.0, to: to.0 })
+        Ok((Part { processor, target, pattern, after: after.0, to: to.0 }, let_go))
     }
 
     pub(super) async fn replay(&self, body: &[u8]) -> Result<String, Refusal> {
         let errands = self.errands("events")?;
-        encoded(errands.replay(self.part(body).await?).await.map_err(refused)?)
+        let (part, let_go) = self.part(body).await?;
+        encoded(Replay { let_go, ..errands.replay(part).await.map_err(refused)? })
     }
 
     pub(super) async fn would_replay(&self, body: &[u8]) -> Result<String, Refusal> {
         let errands = self.errands("events")?;
-        encoded(errands.would_replay(&self.part(body).await?).await.map_err(refused)?)
+        let (part, let_go) = self.part(body).await?;
+        encoded(Counted { let_go, ..errands.would_replay(&part).await.map_err(refused)? })
     }
 
     pub(super) fn replays(&self) -> Result<String, Refusal> {

@@ -47,6 +47,16 @@ pub(crate) fn metrics() -> Value {
     json!({ "type": "metrics", "provider": "internal", "address": "127.0.0.1:0", "auth": { "method": "none" } })
 }
 
+/// A metrics server at a port that is free, so that others can be told of it, and where only who is known may change
+/// anything.
+pub(crate) fn metrics_at_a_port() -> Value {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut metrics = metrics();
+    metrics["address"] = format!("127.0.0.1:{port}").into();
+    metrics["auth"] = json!({ "method": "basic_auth", "secret": { "username": "u", "password": "p" } });
+    metrics
+}
+
 /// The binary: the one that was built for the tests, or `ROUTER`.
 pub(crate) fn executable() -> OsString {
     std::env::var_os("ROUTER").unwrap_or_else(|| env!("CARGO_BIN_EXE_vmware-event-router").into())
@@ -202,7 +212,9 @@ impl Router {
 
     /// `/stats`, read.
     pub(crate) async fn stats(&self) -> Value {
-        serde_json::from_slice(self.get("/stats").await.body()).unwrap()
+        // Who is known where only they may look, and nobody asks for it elsewhere.
+        let known = [("authorization", "Basic dTpw")];
+        serde_json::from_slice(self.get_with("/stats", &known).await.body()).unwrap()
     }
 
     /// Waits until `/stats` is as wanted, and gives it. There is nothing to be told by.
