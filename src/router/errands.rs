@@ -48,7 +48,10 @@ impl Errands for Sent {
     }
 
     async fn replay(&self, wanted: Part) -> Result<Replay, Refused> {
-        self.replays()?.begin(wanted).await
+        let replays = Arc::clone(self.replays()?);
+        // Whoever asked may go away: it is not half begun then.
+        let begun = tokio::spawn(async move { replays.begin(wanted).await }).await;
+        begun.unwrap_or_else(|_| Err(Refused::NotNow("the router is ending".to_owned())))
     }
 
     async fn would_replay(&self, wanted: &Part) -> Result<Counted, Refused> {

@@ -53,6 +53,8 @@ pub(super) struct Replays {
     deliveries: Deliveries,
     kept: Kept,
     running: Arc<Mutex<BTreeMap<String, Running>>>,
+    /// Held while replays begin: what is written down of one must not be taken for that of another run.
+    beginning: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     /// The deliveries stop.
     stop: CancellationToken,
@@ -72,7 +74,7 @@ impl Replays {
         stop: CancellationToken,
     ) -> Self {
         let kept = Kept::new(journal.folder());
-        Self { journal, deliveries, kept, running: Arc::default(), tasks, stop }
+        Self { journal, deliveries, kept, running: Arc::default(), beginning: Default::default(), tasks, stop }
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
@@ -81,7 +83,12 @@ impl Replays {
 
     /// Goes on with those that were under way when the router ended, and forgets what is left of others.
     pub(super) async fn go_on(&self) {
+        let _beginning = self.beginning.lock().await;
         for (id, part) in self.kept.all().await {
+            if self.running().contains_key(&id) {
+                // Somebody was quick.
+                continue;
+            }
             match self.deliveries.get(&part.processor) {
                 Some((processor, options)) => {
                     info!(replay = id, processor = part.processor, "a replay goes on");
@@ -113,6 +120,7 @@ impl Replays {
     pub(super) async fn begin(&self, part: Part) -> Result<Replay, Refused> {
         let (processor, options) = self.processor(&part)?;
         Partial::new(Arc::clone(&processor), &part).map_err(Refused::Wrong)?;
+        let _beginning = self.beginning.lock().await;
         if self.running().len() >= MOST {
             return Err(Refused::NotNow(format!("{MOST} replays are under way: wait for one, or cancel one")));
         }
