@@ -19,6 +19,7 @@ mod journal;
 mod openfaas;
 mod operate;
 mod oracle;
+mod past;
 mod payload;
 mod power;
 mod replay;
