@@ -225,32 +225,12 @@ impl Raw {
 }
 
 /// What was settled above a place, since `from`.
-pub(super) fn settled(
-    reader: &mut Reader,
-    from: i64,
-    processor: &str,
-    state: &CursorState,
-) -> Result<Vec<(Position, Target)>, JournalError> {
-    let mut settled = Vec::new();
-    let found = reader.before(from).and_then(|before| {
-        reader.read(before, &mut |head, payload| {
-            let Some((name, settlements)) = outcomes::read(payload, head.count) else { return true };
-            if name == processor {
-                if settlements.contains(&outcomes::BEGINS) {
-                    settled.clear();
-                }
-                settled.extend(settlements.into_iter().filter_map(|Settlement { position, target, end, .. }| {
-                    let target = target.filter(|_| end != End::Unwanted)?;
-                    let lane = state.lanes.iter().find(|(lane, _)| *lane == target);
-                    let through = lane.map_or(state.front, |(_, through)| *through);
-                    (position > through).then_some((position, target))
-                }));
-            }
-            true
-        })
-    });
-    if let Err(error) = found {
-        tracing::warn!(%error, processor, "some of what was delivered is not known any more, and may come twice");
-    }
-    Ok(settled)
+pub(super) fn settled(reader: &mut Reader, from: i64, processor: &str, state: &CursorState) -> Vec<(Position, Target)> {
+    let after = reader.before(from);
+    outcomes::own(reader, after, processor, |Settlement { position, target, end, .. }| {
+        let target = target.filter(|_| end != End::Unwanted)?;
+        let lane = state.lanes.iter().find(|(lane, _)| *lane == target);
+        let through = lane.map_or(state.front, |(_, through)| *through);
+        (position > through).then_some((position, target))
+    })
 }

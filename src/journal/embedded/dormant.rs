@@ -140,21 +140,8 @@ fn begin_anew(parts: &mut Parts, time: i64) -> Result<(), JournalError> {
 /// What a processor settled above its place.
 fn settled(disks: &Disks, parts: &Parts, name: &str, state: &CursorState) -> Vec<Settlement> {
     let through = state.settled_through();
-    let mut settled = Vec::new();
     let mut reader = Reader::lenient(Arc::clone(&disks.outcomes), parts.outcomes.segments());
-    let read = reader.read(Position(0), &mut |head, payload| {
-        if let Some((processor, all)) = outcomes::read(payload, head.count)
-            && processor == name
-        {
-            if all.contains(&outcomes::BEGINS) {
-                settled.clear();
-            }
-            settled.extend(all.into_iter().filter(|settlement| settlement.position > through));
-        }
-        true
-    });
-    if let Err(error) = read {
-        tracing::warn!(%error, name, "some of what was delivered is not known any more, and may come twice");
-    }
-    settled
+    outcomes::own(&mut reader, Ok(Position(0)), name, |settlement| {
+        (settlement.position > through).then_some(settlement)
+    })
 }

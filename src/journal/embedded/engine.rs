@@ -215,7 +215,7 @@ impl Engine {
         let mut reader = Reader::lenient(Arc::clone(&self.disks.outcomes), self.shared.outcomes.clone());
         let from = self.shared.events.created_behind(cursor.settled_through());
         let (of, state) = (Arc::clone(&name), cursor.clone());
-        let settled = blocking(move || settled(&mut reader, from.unwrap_or(i64::MIN), &of, &state)).await?;
+        let settled = blocking(move || Ok(settled(&mut reader, from.unwrap_or(i64::MIN), &of, &state))).await?;
         let readers =
             std::array::from_fn(|_| Some(Reader::new(Arc::clone(&self.disks.events), self.shared.events.clone())));
         Ok(Arc::new(EmbeddedCursor::new(name, Arc::clone(&self.shared), self.notes.clone(), readers, settled)))

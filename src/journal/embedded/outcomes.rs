@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::log::Frames;
+use super::log::{Frames, LogError, Reader};
 use crate::attempt::{Position, Target};
 use crate::event::stored::{read_number, read_signed, read_text, write_number, write_signed, write_text};
 use crate::journal::{End, Settlement};
@@ -100,6 +100,33 @@ pub(super) fn read(payload: &[u8], count: u16) -> Option<(&str, Vec<Settlement>)
         settlements.push(Settlement { position: Position(before), target, end, attempts, status });
     }
     bytes.is_empty().then_some((processor, settlements))
+}
+
+/// What `wanted` makes of a processor's own outcomes behind a place of the log, in their order.
+pub(super) fn own<T>(
+    reader: &mut Reader,
+    after: Result<Position, LogError>,
+    processor: &str,
+    wanted: impl Fn(Settlement) -> Option<T>,
+) -> Vec<T> {
+    let mut own = Vec::new();
+    let found = after.and_then(|after| {
+        reader.read(after, &mut |head, payload| {
+            if let Some((name, settlements)) = read(payload, head.count)
+                && name == processor
+            {
+                if settlements.contains(&BEGINS) {
+                    own.clear();
+                }
+                own.extend(settlements.into_iter().filter_map(&wanted));
+            }
+            true
+        })
+    });
+    if let Err(error) = found {
+        tracing::warn!(%error, processor, "some of what was delivered is not known any more, and may come twice");
+    }
+    own
 }
 
 #[cfg(test)]
