@@ -18,7 +18,7 @@ use vmware_event_router::http::basic_auth;
 use crate::support::fault_soap::{FaultSoap, NOW};
 use crate::support::gateway::{Answer, Function, Gateway};
 use crate::support::raw;
-use crate::support::router::{Router, command, metrics, processor, stream};
+use crate::support::router::{Router, command, metrics, named, processor, stream};
 use crate::support::soap::SoapClient;
 use crate::support::vcsim::Vcsim;
 
@@ -114,10 +114,6 @@ async fn two_of_a_kind_do_not_overwrite_each_other() {
     let (one, two) = (FaultSoap::start().await, FaultSoap::start().await);
     let all = Gateway::start([Function::subscribed("all", "VmPoweredOnEvent")]).await;
     let none = Gateway::start([Function::subscribed("none", "VmPoweredOffEvent")]).await;
-    let named = |mut entry: Value, name: &str| {
-        entry["name"] = json!(name);
-        entry
-    };
     let config = [
         stream(&one.url),
         named(stream(&two.url), "second"),
@@ -141,9 +137,7 @@ async fn two_of_a_kind_do_not_overwrite_each_other() {
         assert_eq!((&page["address"], &page["events_total"]), (&json!(fake.url.as_str()), &json!(events)), "{name}");
     }
     assert_eq!(component(&stats, "idle")["invocations"], json!({}));
-    let ids = |state: &crate::support::gateway::State| {
-        state.calls_of("all").iter().map(|call| call.event_id()).collect::<std::collections::BTreeSet<_>>()
-    };
+    let ids = |state: &crate::support::gateway::State| state.events_of("all");
     // Both fakes say that they are the same vCenter, so the events that they share have the same ids.
     assert_eq!(all.read(ids).len(), 5);
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::gateway::{Answer, Function, Gateway, State};
 use crate::support::given;
-use crate::support::judge::{Happened, Judge};
+use crate::support::judge::Judge;
 use crate::support::router::{Router, metrics, processor, stream};
 use crate::support::simulator::Simulator;
 
@@ -77,16 +77,10 @@ async fn who_is_away_while_very_many_events_pass_gets_them_all_in_order() {
     let began = Instant::now();
     let router = Router::start_in(&folder, &config, &[], &[]).await;
 
-    // What lives is counted; sessions that begin and end happen besides.
     let mut told = Vec::new();
     loop {
-        let [lived, made] = {
-            let figures = simulator.figures().await;
-            ["lived", "events"].map(|figure| figures[figure].as_u64().unwrap())
-        };
-        let more = simulator.ask("GET", &format!("/ledger?from={}&count=100000", told.len()), "").await;
-        told.extend(more.lines().map(|line| Happened::parse(line).unwrap()));
-        if lived >= events && told.len() as u64 >= made {
+        told.extend(simulator.ledger(told.len() as u64).await);
+        if simulator.all_happened(events, told.len() as u64).await {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

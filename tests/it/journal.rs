@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Answer, Function, Gateway};
-use crate::support::router::{Router, ask, metrics, processor, stream};
+use crate::support::router::{Router, ask, metrics, named, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
 
 fn appended(stats: &Value) -> u64 {
@@ -192,11 +192,7 @@ async fn a_new_processor_begins_where_it_is_told_and_an_old_one_is_not_forgotten
     let simulated = Simulated::start(quiet()).await;
     let gateway = || Gateway::start([Function::subscribed("f", "VmPoweredOnEvent")]);
     let (old, oldest, end) = (gateway().await, gateway().await, gateway().await);
-    let named = |gateway: &Gateway, name: &str, options: Value| {
-        let mut entry = processor(gateway, &options);
-        entry["name"] = name.into();
-        entry
-    };
+    let named = |gateway: &Gateway, name: &str, options: Value| named(processor(gateway, &options), name);
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let config = [stream(&simulated.url), named(&old, "old", json!({})), metrics()];
     let router = Router::start_in(&folder, &config, &[], &[]).await;

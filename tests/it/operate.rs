@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Answer, Function, Gateway};
-use crate::support::router::{Router, ask, command, metrics, metrics_at_a_port, processor, stream};
+use crate::support::router::{Router, ask, command, metrics, metrics_at_a_port, named, no_replays, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
 
 /// What explain says of this event: each processor's note, and its targets by name.
@@ -347,9 +347,7 @@ async fn a_part_of_the_journal_is_delivered_again() {
     let simulated = Simulated::start(quiet()).await;
     let both = "VmPoweredOnEvent,VmPoweredOffEvent";
     let gateway = Gateway::start([Function::subscribed("f", both), Function::subscribed("g", both)]).await;
-    let mut named = processor(&gateway, &json!({}));
-    named["name"] = "p".into();
-    let config = [stream(&simulated.url), named, metrics()];
+    let config = [stream(&simulated.url), named(processor(&gateway, &json!({})), "p"), metrics()];
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let router = Router::start_in(&folder, &config, &[], &[]).await;
     router.ready().await;
@@ -365,20 +363,11 @@ async fn a_part_of_the_journal_is_delivered_again() {
     assert_eq!((well, &*text), (true, "10  f\n10 events would be sent\n"));
     let (well, text) = ask(&folder, &config, &["replay", "-processor", "p", "-dry-run"]).await;
     assert_eq!((well, &*text), (true, "30  f\n30  g\n30 events would be sent\n"));
-    let none = async || {
-        loop {
-            let (well, list) = ask(&folder, &config, &["replay", "-list"]).await;
-            assert!(well, "{list}");
-            if list.is_empty() {
-                return;
-            }
-        }
-    };
 
     let (well, text) = ask(&folder, &config, &replay).await;
     assert!(well && text.contains("  p delivers positions 1 to "), "{text}");
     gateway.wait_for_calls("f", 40).await;
-    none().await;
+    no_replays(&folder, &config).await;
     let (again, subjects) = gateway.read(|state| {
         assert_eq!((state.count("f"), state.count("g")), (40, 30));
         let again = &state.calls_of("f")[30..];
@@ -414,10 +403,10 @@ async fn a_part_of_the_journal_is_delivered_again() {
     let g = gateway.read(|state| state.count("g"));
     gateway.wait_for_calls("g", g + 1).await;
     gateway.change(|state| state.deploy(Function::subscribed("g", both)));
-    none().await;
+    no_replays(&folder, &config).await;
     let g = gateway.read(|state| {
         assert_eq!(state.count("f"), f + 30, "what had arrived did not come again");
-        state.calls_of("g").iter().map(|call| call.event_id()).collect::<std::collections::BTreeSet<_>>()
+        state.events_of("g")
     });
     assert_eq!(g.len(), 30);
 
@@ -427,7 +416,7 @@ async fn a_part_of_the_journal_is_delivered_again() {
     let id = started.split("  ").next().unwrap();
     let (well, text) = ask(&folder, &config, &["replay", "-cancel", id]).await;
     assert_eq!((well, text), (true, format!("{id} ends\n")));
-    none().await;
+    no_replays(&folder, &config).await;
     let (well, text) = ask(&folder, &config, &["replay", "-cancel", id]).await;
     assert!(!well && text.contains(&format!("there is no replay {id}")), "{text}");
     for (args, why) in [

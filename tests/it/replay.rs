@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
 use crate::support::gateway::{Answer, Function, Gateway};
-use crate::support::router::{Router, ask, metrics, metrics_at_a_port, processor, stream};
+use crate::support::router::{Router, ask, metrics, metrics_at_a_port, named, no_replays, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
 
 const ON: &str = "VmPoweredOnEvent";
@@ -24,22 +23,6 @@ fn counts(gateway: &Gateway, function: &str) -> HashMap<String, usize> {
         }
         counts
     })
-}
-
-/// Waits until no replay is under way. There is nothing to be told by.
-async fn all_ended(folder: &TempDir, config: &[Value]) {
-    loop {
-        let (well, list) = ask(folder, config, &["replay", "-list"]).await;
-        assert!(well, "{list}");
-        if list.is_empty() {
-            return;
-        }
-    }
-}
-
-fn named(mut entry: Value, name: &str) -> Value {
-    entry["name"] = name.into();
-    entry
 }
 
 #[tokio::test]
@@ -67,14 +50,9 @@ async fn a_replay_goes_on_however_often_the_router_is_killed() {
         router = Router::start_in(&folder, &config, &[], &[]).await;
         router.ready().await;
     }
-    all_ended(&folder, &config).await;
+    no_replays(&folder, &config).await;
     let all = EVENTS + KILLS * 100;
-    gateway
-        .wait_for(|state| {
-            let calls = state.calls_of("f").into_iter().map(|call| call.event_id());
-            calls.collect::<std::collections::HashSet<_>>().len() as u64 == all
-        })
-        .await;
+    gateway.wait_for(|state| state.events_of("f").len() as u64 == all).await;
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
     let counts = counts(&gateway, "f");
     let twice = counts.values().filter(|count| **count >= 2).count() as u64;
@@ -149,13 +127,8 @@ async fn what_a_replay_cannot_deliver_waits_or_is_a_dead_letter_of_the_processor
         assert!(counts(&gateway, "moody").values().all(|count| *count >= 2));
 
         gateway.change(|state| state.deploy(subscribed("down")));
-        all_ended(&folder, &config).await;
-        gateway
-            .wait_for(|state| {
-                let calls = state.calls_of("down").into_iter().map(|call| call.event_id());
-                calls.collect::<std::collections::HashSet<_>>().len() == 21
-            })
-            .await;
+        no_replays(&folder, &config).await;
+        gateway.wait_for(|state| state.events_of("down").len() == 21).await;
         assert_eq!(counts(&gateway, "well").values().sum::<usize>(), 21, "it was replayed for others alone");
         router.stop().await;
     }
@@ -220,7 +193,7 @@ async fn what_is_let_go_is_not_replayed_and_that_is_said() {
         }
         let (well, text) = ask(&folder, &config, &["replay", "-processor", "p", "-from", "1"]).await;
         assert!(well && text.contains(gone) && text.contains("  p delivers positions "), "{text}");
-        all_ended(&folder, &config).await;
+        no_replays(&folder, &config).await;
         gateway.wait_for_calls("f", events + kept).await;
         let counts = counts(&gateway, "f");
         assert_eq!(counts.values().filter(|count| **count == 2).count() as u64, kept);
@@ -279,7 +252,7 @@ async fn a_replay_waits_for_a_gateway_that_is_away() {
             assert!(list.starts_with(&format!("{stays}  p  only f  ")) && !list.contains(&ends), "{list}");
         }
         gateway.restart().await;
-        all_ended(&folder, &config).await;
+        no_replays(&folder, &config).await;
         simulated.handle.make(ON, 1).unwrap();
         gateway.wait_for_calls("g", 51).await;
         gateway.wait_for_calls("f", 101).await;

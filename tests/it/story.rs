@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use vmware_event_router::simulator::vcenter::Options;
 
 use crate::support::gateway::{Answer, Function, Gateway};
-use crate::support::router::{Router, ask, metrics, processor, stream};
+use crate::support::router::{Router, ask, metrics, named, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
 
 const ON: &str = "VmPoweredOnEvent";
@@ -131,10 +131,7 @@ impl Story {
     }
 
     async fn letters_tell_it(&self, when: &str) {
-        let refused = self.gateways[1].read(|state| {
-            let calls = state.calls_of("refuses");
-            calls.iter().map(|call| call.event_id()).collect::<std::collections::BTreeSet<_>>()
-        });
+        let refused = self.gateways[1].read(|state| state.events_of("refuses"));
         assert_eq!(refused.len() as u64, self.on.ever, "{when}");
         for of in [&["--processor", "p2"][..], &["--target", "refuses"], &[]] {
             let (well, list) = ask(&self.folder, &self.config, &[&["dead-letters", "list"], of].concat()).await;
@@ -226,10 +223,6 @@ async fn two_streams_and_three_processors_tell_one_story_across_restarts() {
         ])
         .await,
     ];
-    let named = |mut entry: Value, name: &str| {
-        entry["name"] = name.into();
-        entry
-    };
     let mut config = vec![named(stream(&first.url), "vc-1"), named(stream(&second.url), "vc-2"), metrics()];
     for (number, gateway) in gateways.iter().enumerate() {
         config.push(named(processor(gateway, &json!({})), &format!("p{}", number + 1)));
@@ -272,10 +265,7 @@ async fn two_streams_and_three_processors_tell_one_story_across_restarts() {
     story.explain_tells_it("after a kill", true).await;
     story.gateways[2].change(|state| state.deploy(Function::subscribed("down", ON)));
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
-    let ids = story.gateways[2].read(|state| {
-        let calls = state.calls_of("down");
-        calls.iter().map(|call| call.event_id()).collect::<std::collections::BTreeSet<_>>()
-    });
+    let ids = story.gateways[2].read(|state| state.events_of("down"));
     assert_eq!(ids.len() as u64, story.on.ever);
     story.letters_tell_it("when all is well but one").await;
     router.stop().await;

@@ -8,7 +8,7 @@
 #![allow(dead_code, reason = "each of the programs that include this file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a stub that cannot go on ends its test")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -354,6 +354,11 @@ impl State {
     /// Calls of one function, as it was addressed.
     pub(crate) fn calls_of(&self, function: &str) -> Vec<&Invocation> {
         self.invocations.iter().filter(|call| call.function == function).collect()
+    }
+
+    /// The events that one function was called with, each once, however often it came.
+    pub(crate) fn events_of(&self, function: &str) -> BTreeSet<String> {
+        self.calls_of(function).into_iter().map(Invocation::event_id).collect()
     }
 
     /// How often a function was called, as it was addressed.

@@ -8,6 +8,7 @@ pub(crate) mod proxy;
 pub(crate) mod pyvmomi;
 pub(crate) mod raw;
 pub(crate) mod router;
+pub(crate) mod scene;
 pub(crate) mod simulator;
 pub(crate) mod soap;
 pub(crate) mod stream;

@@ -57,6 +57,12 @@ pub(crate) fn metrics_at_a_port() -> Value {
     metrics
 }
 
+/// An entry under a name.
+pub(crate) fn named(mut entry: Value, name: &str) -> Value {
+    entry["name"] = name.into();
+    entry
+}
+
 /// The binary: the one that was built for the tests, or `ROUTER`.
 pub(crate) fn executable() -> OsString {
     std::env::var_os("ROUTER").unwrap_or_else(|| env!("CARGO_BIN_EXE_vmware-event-router").into())
@@ -102,6 +108,17 @@ pub(crate) async fn ask(folder: &TempDir, config: &[Value], args: &[&str]) -> (b
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     (output.status.success(), text)
+}
+
+/// Waits until the router of this folder has no replay under way. There is nothing to be told by.
+pub(crate) async fn no_replays(folder: &TempDir, config: &[Value]) {
+    loop {
+        let (well, list) = ask(folder, config, &["replay", "-list"]).await;
+        assert!(well, "{list}");
+        if list.is_empty() {
+            return;
+        }
+    }
 }
 
 /// A running router; killed when dropped.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use vmware_event_router::simulator::vcenter::{Handle, Options, Rate, Server, Tls};
 
+use super::judge::Happened;
 use super::raw;
 use super::router::executable;
 use super::vcsim::{PASSWORD, USER};
@@ -114,6 +115,20 @@ impl Simulator {
     /// Every subject that its events may have.
     pub(crate) async fn subjects(&self) -> Vec<String> {
         serde_json::from_str(&self.ask("GET", "/subjects", "").await).unwrap()
+    }
+
+    /// What happened, from the number on.
+    pub(crate) async fn ledger(&self, from: u64) -> Vec<Happened> {
+        let ledger = self.ask("GET", &format!("/ledger?from={from}&count=100000"), "").await;
+        ledger.lines().map(|line| Happened::parse(line).unwrap()).collect()
+    }
+
+    /// Whether all has happened of what lives, and the ledger has told of everything. Sessions that begin and end happen
+    /// besides.
+    pub(crate) async fn all_happened(&self, lives: u64, told: u64) -> bool {
+        let figures = self.figures().await;
+        let [lived, made] = ["lived", "events"].map(|figure| figures[figure].as_u64().unwrap());
+        lived >= lives && told >= made
     }
 
     /// Its figures.
