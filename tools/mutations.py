@@ -121,7 +121,6 @@ MODEL = "lib:journal::model::a_durable_journal_keeps_what_it_promises"
 LOG = IN_MODEL + "a_log_keeps_what_it_promises"
 PLACE = "lib:journal::embedded::place::tests::a_place_that_was_synced_is_never_lost"
 FLIPS = "lib:journal::embedded::flips::any_bit_that_turns_over_is_noticed_or_changes_nothing"
-FLIPS_AFTER_A_KILL = "lib:journal::embedded::flips::so_it_is_after_a_kill_but_for_what_was_written_last"
 DORMANT = "lib:journal::embedded::repair::tests::what_is_dormant_can_be_let_go_or_given_away"
 JOURNAL = "src/journal/embedded/"
 
@@ -186,10 +185,12 @@ SAFEGUARDS = [
               SAFE + "no_event_gets_a_place_that_a_processor_has_passed",
               edit(JOURNAL + "parts.rs", "highest(state)).max().unwrap_or_default();",
                    "highest(state)).max().filter(|_| false).unwrap_or_default();")),
-    safeguard("base-above-lost", "a position that was lost with the power may be given again", LOG,
+    safeguard("base-above-lost", "a position that was lost with the power may be given again",
+              SAFE + "no_event_gets_a_place_that_was_lost_with_the_power",
               edit(JOURNAL + "log/open.rs", "next = Position(next.0.saturating_add(LOST));",
                    "next = Position(next.0.saturating_add(LOST - LOST));")),
-    safeguard("base-above-damage", "a position that a damaged end may have had is given again", FLIPS_AFTER_A_KILL,
+    safeguard("base-above-damage", "a position that a damaged end may have had is given again",
+              SAFE + "no_event_gets_a_place_that_damage_may_have_had",
               edit(JOURNAL + "log/open.rs", "let highest = highest.0.max(newest.0).saturating_add(behind);",
                    "let highest = highest.0.max(newest.0).saturating_add(behind - behind);")),
     safeguard("testimony", "damage passes for a write that was broken off", FLIPS,

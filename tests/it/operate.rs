@@ -3,10 +3,11 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::gateway::{Answer, Function, Gateway};
+use crate::support::gateway::{Answer, DEFAULT_NAMESPACE, Function, Gateway};
 use crate::support::router::{Router, ask, command, metrics, metrics_at_a_port, named, no_replays, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
 
@@ -104,6 +105,44 @@ async fn what_became_of_an_event_is_explained_across_restarts() {
     let (_, json) = ask(&folder, &config, &["explain", &id, "-json"]).await;
     assert_eq!(explained(&json).1["down"]["state"], "discarded", "{json}");
     router.stop().await;
+    simulated.stop().await;
+}
+
+/// It takes the minute that a gateway has to think better of it.
+#[tokio::test]
+async fn what_was_owed_to_a_function_that_is_gone_is_explained() {
+    let simulated = Simulated::start(quiet()).await;
+    let subscribed = |name: &str| Function::subscribed(name, "VmPoweredOnEvent");
+    let gateway = Gateway::start([subscribed("well"), subscribed("leaves").always(Answer::status(503))]).await;
+    let config = [stream(&simulated.url), processor(&gateway, &json!({})), metrics()];
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let router = Router::start_in(&folder, &config, &[], &[]).await;
+    router.ready().await;
+    simulated.handle.make("VmPoweredOnEvent", 1).unwrap();
+    gateway.wait_for_calls("well", 1).await;
+    gateway.wait_for_calls("leaves", 1).await;
+    gateway.change(|state| state.remove("leaves", DEFAULT_NAMESPACE));
+    let id = gateway.read(|state| state.calls_of("well")[0].event_id());
+    let state = async || {
+        let (well, json) = ask(&folder, &config, &["explain", &id, "-json"]).await;
+        assert!(well, "{json}");
+        let targets = explained(&json).1;
+        assert_eq!(targets["well"]["state"], "delivered", "{json}");
+        targets["leaves"]["state"].clone()
+    };
+    let gone = async {
+        while state().await == "owed" {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(150), gone).await.unwrap();
+    assert_eq!(state().await, "unsubscribed");
+    let stats = router.stats().await;
+    assert_eq!(stats["vmware.event.router.journal"]["undelivered"], 0, "{stats:#}");
+    router.stop().await;
+    assert_eq!(state().await, "unsubscribed", "when it has stopped");
+    let (_, text) = ask(&folder, &config, &["explain", &id]).await;
+    assert!(text.contains("\n  leaves  not delivered, its target is gone"), "{text}");
     simulated.stop().await;
 }
 

@@ -94,3 +94,45 @@ async fn no_event_gets_the_place_of_a_dead_letter() {
     let next = next_without_events(&["letters"]).await;
     assert!(next > 90, "{next} may be that of a letter");
 }
+
+#[tokio::test]
+async fn no_event_gets_a_place_that_was_lost_with_the_power() {
+    let relaxed = || Settings { synced: false, ..settings() };
+    let mut disk = Simulated::default();
+    let mut highest = Position(0);
+    // Whether there is much before it, or nothing at all.
+    for events in [1, 3, 40, 2] {
+        let journal = simulated(&disk, relaxed());
+        for number in 0..events {
+            let place = append(&journal, number).await;
+            assert!(place > highest, "{place} may pass for delivered: {highest} was given before");
+            highest = place;
+        }
+        // Nobody closes it.
+        disk = disk.after_power_loss(|| false);
+    }
+}
+
+#[tokio::test]
+async fn no_event_gets_a_place_that_damage_may_have_had() {
+    let alive = specimen::empty();
+    let journal = specimen::journal(alive.path());
+    journal.open().await.unwrap();
+    append(&journal, 0).await;
+    let last = journal.append(&mut specimen::batch("hooks", 1..5)).await.unwrap();
+    // Nothing is written behind it that would testify to it: as after a kill.
+    let killed = specimen::empty();
+    specimen::copy(alive.path(), killed.path());
+    let newest = specimen::files(killed.path()).into_iter().rfind(|file| file.starts_with("events")).unwrap();
+    let newest = killed.path().join(newest);
+    let mut bytes = fs::read(&newest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&newest, bytes).unwrap();
+
+    let again = specimen::journal(killed.path());
+    again.open().await.unwrap();
+    let next = append(&again, 9).await;
+    assert!(next > last, "{next} may pass for delivered: {last} was given before");
+    again.close().await.unwrap();
+    journal.close().await.unwrap();
+}
