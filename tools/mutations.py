@@ -122,6 +122,8 @@ LOG = IN_MODEL + "a_log_keeps_what_it_promises"
 PLACE = "lib:journal::embedded::place::tests::a_place_that_was_synced_is_never_lost"
 FLIPS = "lib:journal::embedded::flips::any_bit_that_turns_over_is_noticed_or_changes_nothing"
 DORMANT = "lib:journal::embedded::repair::tests::what_is_dormant_can_be_let_go_or_given_away"
+FOLDERS = "power::the_names_of_new_folders_are_made_durable"
+NEW_AGAIN = "lib:journal::tests::past::who_is_new_again_is_so_after_a_restart_too"
 JOURNAL = "src/journal/embedded/"
 
 
@@ -205,10 +207,13 @@ SAFEGUARDS = [
                    "        Err(TryLockError::WouldBlock) if folder.as_os_str().is_empty() => {\n"),
               edit(JOURNAL + "mod.rs", "        Err(TryLockError::Error(error)) => return",
                    "        Err(TryLockError::WouldBlock) => {}\n        Err(TryLockError::Error(error)) => return")),
-    safeguard("folder-names", "the names of new folders are not made durable",
-              "power::the_names_of_new_folders_are_made_durable",
+    safeguard("folder-names", "the names of new folders are not made durable", FOLDERS,
               edit(JOURNAL + "disk.rs", "        made => made?,\n    }\n    sync_name(path)",
                    "        made => made?,\n    }\n    Ok(())")),
+    safeguard("opened-folder", "the folder's own name passes for durable once it is there", FOLDERS,
+              edit(JOURNAL + "mod.rs", "disk::sync_name(folder) {", "Ok::<(), std::io::Error>(()) {")),
+    safeguard("opened-folders", "the names in the folder pass for durable once they are there", FOLDERS,
+              edit(JOURNAL + "mod.rs", 'own.sync().map_err(failed(format!("sync {}", folder.display())))?;', "drop(own);")),
     safeguard("sync-roll", "a segment is left that is not durable",
               SAFE + "a_full_segment_is_durable_though_appends_are_not",
               edit(JOURNAL + "log.rs", "        self.sync()?;\n        self.active = None;\n", "        self.active = None;\n")),
@@ -240,6 +245,10 @@ SAFEGUARDS = [
               SAFE + "no_event_gets_the_place_of_a_dead_letter",
               edit(JOURNAL + "parts.rs", "letters.as_ref().map_or(floor, |letters| floor.max(letters.highest()));",
                    "letters.as_ref().map_or(floor, |_| floor);")),
+    safeguard("begins", "what a forgotten processor delivered passes for what a new one of the name did", NEW_AGAIN,
+              edit(JOURNAL + "outcomes.rs", "                    own.clear();\n", "")),
+    safeguard("begins-sync", "that it is a new one is not durable before its place is", NEW_AGAIN,
+              edit(JOURNAL + "keeper.rs", "            .and_then(|()| self.outcomes.sync())\n            .map_err", "            .map_err")),
     safeguard("in-vain", "what was begun in vain passes for damage",
               IN_MODEL + "a_file_that_was_begun_in_vain_is_no_damage_when_the_one_before_is_let_go",
               edit(JOURNAL + "log/open.rs", "if older < base && !self.is_vain(older)? {", "if !self.is_vain(older)? {")),

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::support::gateway::{Function, Gateway};
 use crate::support::given;
@@ -83,28 +84,46 @@ async fn a_disk_that_does_not_sync_is_noticed() {
     panic!("nothing was missing, however little was durable");
 }
 
+/// What a router does of these while it opens a journal.
+async fn traced_opening(folder: &Arc<TempDir>, config: &[Value]) -> String {
+    let log = folder.path().join("trace");
+    let calls = "trace=mkdir,mkdirat,fsync,fdatasync";
+    let by = ["strace", "-D", "-f", "-qq", "-y", "-s", "4096", "-e", calls, "-o", log.to_str().unwrap()];
+    let router = Router::start_under(&by, folder, config, &[], &[]).await;
+    router.ready().await;
+    router.stop().await;
+    traced::ended(&log).await;
+    std::fs::read_to_string(&log).unwrap()
+}
+
+fn is_synced<'a>(folder: &Path, mut lines: impl Iterator<Item = &'a str>) -> bool {
+    let folder = format!("<{}>", folder.display());
+    lines.any(|line| line.contains(" fsync(") && line.contains(&folder))
+}
+
 #[tokio::test]
 async fn the_names_of_new_folders_are_made_durable() {
     let simulator = Simulator::start(&["--tls=false", "--rate", "0"]);
     let gateway = Gateway::start([Function::subscribed("f", "VmPoweredOnEvent")]).await;
-    let config = [stream(&simulator.url), processor(&gateway, &json!({})), metrics()];
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let log = folder.path().join("trace");
-    let calls = "trace=mkdir,mkdirat,fsync,fdatasync";
-    let by = ["strace", "-D", "-f", "-qq", "-y", "-s", "4096", "-e", calls, "-o", log.to_str().unwrap()];
-    let router = Router::start_under(&by, &folder, &config, &[], &[]).await;
-    router.ready().await;
-    router.stop().await;
-    traced::ended(&log).await;
-    let log = std::fs::read_to_string(&log).unwrap();
+    let state = folder.path().canonicalize().unwrap().join("lib/router/state");
+    let journal = json!({ "type": "journal", "provider": "embedded", "address": state });
+    let config = [stream(&simulator.url), processor(&gateway, &json!({})), metrics(), journal];
+    let log = traced_opening(&folder, &config).await;
     let mut made = Vec::new();
     for (at, line) in log.lines().enumerate().filter(|(_, line)| line.contains("mkdir") && line.ends_with(" = 0")) {
         let path = Path::new(line.split('"').nth(1).unwrap());
-        let above = format!("<{}>", path.parent().unwrap().display());
-        let synced = log.lines().skip(at).any(|line| line.contains(" fsync(") && line.contains(&above));
-        assert!(synced, "{} is made, and its name not durable: {log}", path.display());
+        let durable = is_synced(path.parent().unwrap(), log.lines().skip(at));
+        assert!(durable, "{} is made, and its name not durable: {log}", path.display());
         made.push(path.file_name().unwrap().to_owned());
     }
     made.sort();
-    assert_eq!(made, ["events", "letters", "outcomes", "places", "state"]);
+    assert_eq!(made, ["events", "letters", "lib", "outcomes", "places", "router", "state"]);
+
+    // Whoever made them may have been killed before their names were durable.
+    let log = traced_opening(&folder, &config).await;
+    assert!(!log.contains("mkdir"), "{log}");
+    for folder in [&*state, state.parent().unwrap()] {
+        assert!(is_synced(folder, log.lines()), "the names in {} may not be durable: {log}", folder.display());
+    }
 }

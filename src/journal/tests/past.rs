@@ -184,6 +184,9 @@ async fn who_is_new_again_is_so_after_a_restart_too() {
     assert!(journal.places().is_empty(), "it stays forgotten");
     let cursor = journal.cursor("p", Begin::Oldest).await.unwrap();
     assert_eq!((cursor.state(), cursor.settled()), (at(0), Vec::new()));
+    let without_power = open(&disk.after_power_loss(|| false));
+    let begun = without_power.cursor("p", Begin::End).await.unwrap();
+    assert_eq!((begun.state(), begun.settled()), (at(0), Vec::new()), "where there is a place, it is a new one's");
     cursor.record(&mut vec![settlement(3, "f", End::Delivered)]);
     journal.close().await.unwrap();
 
