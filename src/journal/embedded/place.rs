@@ -255,7 +255,9 @@ mod tests {
     use crate::journal::embedded::disk::simulated::Simulated;
 
     fn state(front: u64) -> CursorState {
-        let lanes = (0..front % 4).map(|lane| (Target::new(&format!("f{lane}")), Position(front - lane))).collect();
+        // With lanes, it takes more than the disk writes at once.
+        let name = |lane| format!("{lane}{}", "f".repeat(400));
+        let lanes = (0..front % 4).map(|lane| (Target::new(&name(lane)), Position(front - lane))).collect();
         CursorState { front: Position(front), lanes }
     }
 
@@ -303,7 +305,7 @@ mod tests {
         let disk = Simulated::default();
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let mut place = Place::new(Arc::clone(&shared), "p".into());
-        place.write(&state(5)).unwrap();
+        place.write(&state(4)).unwrap();
         place.sync().unwrap();
         let mut bytes = disk.content(&file_name("p", 0));
         bytes[8] = 2;
