@@ -136,3 +136,20 @@ async fn no_event_gets_a_place_that_damage_may_have_had() {
     again.close().await.unwrap();
     journal.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_processor_would_need_after_a_power_loss_is_not_let_go() {
+    let disk = Simulated::default();
+    let journal = simulated(&disk, settings());
+    let cursor = journal.cursor("near", Begin::Oldest).await.unwrap();
+    // Its place is durable once a second; meanwhile there are more events than may be kept.
+    for number in 0..1000 {
+        let front = append(&journal, number).await;
+        cursor.commit(CursorState { front, lanes: Vec::new() }).await.unwrap();
+    }
+    let journal = simulated(&disk.after_power_loss(|| false), settings());
+    let cursor = journal.cursor("near", Begin::End).await.unwrap();
+    let front = cursor.state().front;
+    let next = cursor.read(front, BatchLimits { events: 1, bytes: 1 << 20 }).await.unwrap();
+    assert_eq!(next.first().map(|entry| entry.position.0), Some(front.0 + 1), "it passed {front}, as far as is known");
+}
