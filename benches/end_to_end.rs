@@ -5,9 +5,14 @@
 //! a Go program of govmomi and net/http in the router's place.
 //!
 //! `END_TO_END_ONLY=speed,functions` runs single parts (of `speed`, `journal`, `vcenters`, `functions`, `start`, `latency`;
-//! `once` is the router alone, to profile it, `once-tls` the same over TLS, `once-journal` with the journal in a folder).
+//! `once` is the router alone, to profile it, `once-tls` the same over TLS, `once-journal` with the journal in a folder,
+//! `once-sqlite` with it in SQLite).
 //! `END_TO_END_SECONDS` is how long each rate is measured (default 5), `END_TO_END_ROUTER` another executable to take.
 
+#[path = "support/sqlite.rs"]
+mod sqlite;
+#[path = "support/sqlite_journal.rs"]
+mod sqlite_journal;
 mod support;
 
 use std::net::TcpListener;
@@ -85,6 +90,8 @@ enum Waiting<'a> {
     Memory(&'a str),
     /// In a folder, with each page synced before it is delivered.
     Folder,
+    /// In SQLite, with each page synced before it is delivered. The router is this executable.
+    Sqlite,
 }
 
 const USUAL: Scene<'static> = Scene {
@@ -168,21 +175,34 @@ impl Stage {
         Ok(Cast { router, vcenters, functions, address })
     }
 
+    /// Where a router keeps what lasts. What the one before has left is gone.
+    fn emptied(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.disk.0.join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
     fn router(&self, vcenters: &[VCenter], functions: &str, journal: Waiting<'_>) -> Result<Process> {
+        let config = self.folder.0.join("config.json");
+        let mut command = Command::new(&self.router);
+        command.args(["-log-level", "error", "-config"]).arg(&config);
+        let memory = |bytes: &str| format!(r#""provider": "memory", "options": {{"max_bytes": "{bytes}"}}"#);
         let journal = match journal {
-            Waiting::Memory(bytes) => format!(r#""provider": "memory", "options": {{"max_bytes": "{bytes}"}}"#),
+            Waiting::Memory(bytes) => memory(bytes),
             Waiting::Folder => {
-                let folder = self.disk.0.join("journal");
-                // What the router before has left.
-                if folder.exists() {
-                    fs::remove_dir_all(&folder)?;
-                }
-                format!(r#""provider": "embedded", "address": "{}""#, folder.display())
+                format!(r#""provider": "embedded", "address": "{}""#, self.emptied("journal")?.display())
+            }
+            Waiting::Sqlite => {
+                command = Command::new(env::current_exe()?);
+                command.arg("sqlite").arg(&config).arg(self.emptied("sqlite")?);
+                memory("64MiB")
             }
         };
         // A port that is free at this moment.
         let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let config = self.folder.0.join("config.json");
         let text = format!(
             r#"[{},
               {{"type": "processor", "provider": "openfaas", "address": "http://{functions}",
@@ -192,14 +212,7 @@ impl Stage {
             vcenters.iter().map(|vcenter| vcenter.entry.to_string()).collect::<Vec<_>>().join(",")
         );
         fs::write(&config, text)?;
-        Process::start(
-            "the router",
-            Command::new(&self.router)
-                .args(["-log-level", "error", "-config"])
-                .arg(&config)
-                .env("STATE_DIRECTORY", &self.folder.0)
-                .stdout(Stdio::null()),
-        )
+        Process::start("the router", command.env("STATE_DIRECTORY", &self.folder.0).stdout(Stdio::null()))
     }
 
     /// Plays a scene until events flow, and then measures for a while.
@@ -332,15 +345,20 @@ fn speed(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// The journal in a folder against the one in memory, in turns.
+/// The journal in a folder, and one in SQLite, against the one in memory, in turns.
 fn journal(stage: &Stage) -> Result<()> {
-    let (mut memory, mut folder) = (Vec::new(), Vec::new());
+    let all = [
+        ("the journal in memory", Waiting::Memory("64MiB")),
+        ("the journal in a folder", Waiting::Folder),
+        ("the journal in SQLite", Waiting::Sqlite),
+    ];
+    let mut loads = [const { Vec::new() }; 3];
     for _ in 0..3 {
-        memory.push(stage.measure(USUAL)?);
-        folder.push(stage.measure(Scene { journal: Waiting::Folder, ..USUAL })?);
+        for ((_, journal), loads) in all.iter().zip(&mut loads) {
+            loads.push(stage.measure(Scene { journal: *journal, ..USUAL })?);
+        }
     }
-    let ratio = median(folder.iter().zip(&memory).map(|(ours, theirs)| ours.rate / theirs.rate).collect());
-    for (what, loads) in [("the journal in memory", &memory), ("the journal in a folder", &folder)] {
+    for ((what, _), loads) in all.iter().zip(&loads) {
         let middle = |part: fn(&Load) -> f64| median(loads.iter().map(part).collect());
         println!(
             "end to end: {what:<24} {:>7.0} events/s, µs of processor time an event: router {:.2}; memory at most {:.2} MB",
@@ -349,12 +367,13 @@ fn journal(stage: &Stage) -> Result<()> {
             middle(|load| load.most as f64) / 1e6
         );
     }
-    println!(
-        "end to end: {:<24} {:>6.0} %{}",
-        "folder against memory",
-        100.0 * ratio,
-        aim(ratio >= JOURNAL_AIM, "90 % or more")
-    );
+    let [memory, folder, sqlite] = &loads;
+    let against =
+        |loads: &[Load]| median(loads.iter().zip(memory).map(|(ours, theirs)| ours.rate / theirs.rate).collect());
+    let (folder, sqlite) = (against(folder), against(sqlite));
+    let aim = aim(folder >= JOURNAL_AIM, "90 % or more");
+    println!("end to end: {:<24} {:>6.0} %{aim}", "folder against memory", 100.0 * folder);
+    println!("end to end: {:<24} {:>6.0} %", "SQLite against memory", 100.0 * sqlite);
     Ok(())
 }
 
@@ -437,6 +456,9 @@ fn measure() -> Result<()> {
     if only == "once-journal" {
         tell("the journal in a folder", stage.measure(Scene { journal: Waiting::Folder, ..USUAL })?);
     }
+    if only == "once-sqlite" {
+        tell("the journal in SQLite", stage.measure(Scene { journal: Waiting::Sqlite, ..USUAL })?);
+    }
     if only == "once-tls" {
         tell("the router, TLS from vCenter", stage.measure(TLS)?);
     }
@@ -481,10 +503,17 @@ fn receive(arguments: &[String]) -> Result<()> {
     tokio::task::LocalSet::new().block_on(&runtime, run)
 }
 
+/// Plays the router with its journal in SQLite.
+fn keep_in_sqlite(arguments: &[String]) -> Result<()> {
+    let [config, folder] = arguments else { return Err("of which configuration, and where?".into()) };
+    sqlite_journal::run(config.as_ref(), folder.as_ref())
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
         Some("receiver") => receive(&arguments[1..]),
+        Some("sqlite") => keep_in_sqlite(&arguments[1..]),
         _ => measure(),
     };
     match done {

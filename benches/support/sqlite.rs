@@ -1,13 +1,16 @@
 //! SQLite in the journal's place: the same events, checkpoints and places, as durable.
 
-#![allow(unreachable_pub, clippy::expect_used)]
+// Each bench uses a part of it.
+#![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use vmware_event_router::attempt::Position;
 use vmware_event_router::event::Event;
+use vmware_event_router::journal::Settlement;
 
 use super::support::{PATIENCE, Result};
 
@@ -158,5 +161,43 @@ impl Tail {
         }
         self.commit()?;
         Ok(bytes)
+    }
+}
+
+/// How events ended, written down without a sync; and the processor's place.
+pub struct Outcomes {
+    connection: Connection,
+    places: Connection,
+}
+
+impl Outcomes {
+    /// In the folder of a [`Sqlite`].
+    pub fn open(folder: &Path) -> Result<Self> {
+        let connection = Connection::open(folder.join("outcomes.db"))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.execute_batch(
+            "create table if not exists outcomes (position integer not null, target text, attempts integer not null,
+                 status integer)",
+        )?;
+        Ok(Self { connection, places: connect(folder)? })
+    }
+
+    pub fn add(&mut self, ended: &[Settlement]) -> Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut insert = transaction.prepare_cached("insert into outcomes values (?1, ?2, ?3, ?4)")?;
+            for Settlement { position, target, attempts, status, .. } in ended {
+                let target = target.as_ref().map(|target| target.as_str());
+                insert.execute(params![i64::try_from(position.0)?, target, attempts, status])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    pub fn commit(&self, front: Position) -> Result<()> {
+        let mut place = self.places.prepare_cached("insert or replace into places values ('p', ?1)")?;
+        place.execute([i64::try_from(front.0)?])?;
+        Ok(())
     }
 }

@@ -117,6 +117,13 @@ impl Router {
         self
     }
 
+    /// Has events wait in this journal, in place of the configured one.
+    #[must_use]
+    pub fn keeping(mut self, journal: Arc<dyn Journal>) -> Self {
+        self.journal = journal;
+        self
+    }
+
     /// How everything fares, for whoever wants to watch it run.
     #[must_use]
     pub fn telemetry(&self) -> Arc<Telemetry> {
