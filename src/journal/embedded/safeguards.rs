@@ -1,6 +1,7 @@
 //! Safeguards that no other test would miss: `tools/mutations.py` takes them out one by one.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::specimen::{self, configured, settings};
 use super::{Begin, CursorState, EmbeddedJournal, Journal as _, Position, Settings, Simulated};
@@ -123,7 +124,8 @@ async fn no_event_gets_a_place_that_damage_may_have_had() {
     // Nothing is written behind it that would testify to it: as after a kill.
     let killed = specimen::empty();
     specimen::copy(alive.path(), killed.path());
-    let newest = specimen::files(killed.path()).into_iter().rfind(|file| file.starts_with("events")).unwrap();
+    let is_log = |file: &PathBuf| file.starts_with("events") && file.extension().is_some_and(|kind| kind == "log");
+    let newest = specimen::files(killed.path()).into_iter().rfind(is_log).unwrap();
     let newest = killed.path().join(newest);
     let mut bytes = fs::read(&newest).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -131,6 +133,8 @@ async fn no_event_gets_a_place_that_damage_may_have_had() {
 
     let again = specimen::journal(killed.path());
     again.open().await.unwrap();
+    let reader = again.cursor("near", Begin::Oldest).await.unwrap();
+    assert_eq!(events(&*reader).await.len(), 1, "the damaged batch is none");
     let next = append(&again, 9).await;
     assert!(next > last, "{next} may pass for delivered: {last} was given before");
     again.close().await.unwrap();
