@@ -123,6 +123,7 @@ PLACE = "lib:journal::embedded::place::tests::a_place_that_was_synced_is_never_l
 FLIPS = "lib:journal::embedded::flips::any_bit_that_turns_over_is_noticed_or_changes_nothing"
 DORMANT = "lib:journal::embedded::repair::tests::what_is_dormant_can_be_let_go_or_given_away"
 FOLDERS = "power::the_names_of_new_folders_are_made_durable"
+NEW_NAME = SAFE + "whoever_is_new_never_passes_for_one_of_the_name_that_was_forgotten"
 NEW_AGAIN = "lib:journal::tests::past::who_is_new_again_is_so_after_a_restart_too"
 JOURNAL = "src/journal/embedded/"
 
@@ -249,6 +250,14 @@ SAFEGUARDS = [
               edit(JOURNAL + "outcomes.rs", "                    own.clear();\n", "")),
     safeguard("begins-sync", "that it is a new one is not durable before its place is", NEW_AGAIN,
               edit(JOURNAL + "keeper.rs", "            .and_then(|()| self.outcomes.sync())\n            .map_err", "            .map_err")),
+    safeguard("begins-attest", "damage to the record that it is a new one passes for a write that was broken off", NEW_NAME,
+              edit(JOURNAL + "keeper.rs", "        self.outcomes.attest(self.shared.clock.now());\n", "")),
+    safeguard("begins-damage", "what was delivered before damage counts, though one of the name may have been forgotten",
+              NEW_NAME, edit(JOURNAL + "outcomes.rs", "own.retain(|(at, _)| *at > whole_behind);", "let _ = whole_behind;")),
+    safeguard("begins-mended", "what was delivered before what a repair cut out counts, too", NEW_NAME,
+              edit(JOURNAL + "log/read.rs", "self.missing = self.missing.max(head.last());", "")),
+    safeguard("begins-renamed", "what one of the new name delivered passes for what the renamed one did", DORMANT,
+              edit(JOURNAL + "dormant.rs", "        settled.insert(0, outcomes::BEGINS);\n", "")),
     safeguard("in-vain", "what was begun in vain passes for damage",
               IN_MODEL + "a_file_that_was_begun_in_vain_is_no_damage_when_the_one_before_is_let_go",
               edit(JOURNAL + "log/open.rs", "if older < base && !self.is_vain(older)? {", "if !self.is_vain(older)? {")),

@@ -294,6 +294,8 @@ impl Journal for MemoryJournal {
             });
             let ahead = state.bytes_between(front, Position(state.newest()));
             let cursor = CursorState { front, lanes: Vec::new() };
+            // One of its name was forgotten, and this one may owe what that one delivered.
+            state.ended.retain(|ended| ended.processor != name);
             state.places.insert(Arc::clone(&name), Place { cursor, ahead });
             state.trim(self.shared.history());
         }

@@ -94,6 +94,7 @@ pub fn rename(folder: &Path, settings: &Settings, old: &str, new: &str) -> Resul
             .append(time, &mut |_| {}, &mut |frames| outcomes::write(frames, &new, &settled))
             .and_then(|()| parts.outcomes.sync());
         appended.map_err(|error| writer::told(&error))?;
+        parts.outcomes.attest(time);
         let mut place = Place::new(Arc::clone(&disks.places), Arc::clone(&new));
         for _ in 0..2 {
             place.write(&state).and_then(|()| place.sync()).map_err(failed(format!("write the place of {new}")))?;

@@ -43,6 +43,8 @@ impl History for EmbeddedHistory {
     }
 
     async fn read(&self, after: Position, limits: BatchLimits) -> Result<Vec<Entry>, JournalError> {
+        // What was let go may be at hand still.
+        let after = after.max(self.span().0);
         let at_hand = self.shared.lock().tail.read(after, limits);
         if let Some(entries) = at_hand {
             return Ok(entries);
@@ -107,6 +109,10 @@ impl History for EmbeddedHistory {
             let read = reader.before(from).and_then(|before| {
                 reader.read(before, &mut |head, payload| {
                     if let Some((processor, settlements)) = outcomes::read(payload, head.count) {
+                        if settlements.contains(&outcomes::BEGINS) {
+                            // One of its name was forgotten, and this one may owe what that one delivered.
+                            ended.retain(|before: &Ended| *before.processor != *processor);
+                        }
                         let of_it = settlements.into_iter().filter(|settlement| settlement.position == position);
                         ended.extend(of_it.map(|settlement| Ended {
                             processor: processor.into(),

@@ -140,6 +140,7 @@ impl Keeper {
             })
             .and_then(|()| self.outcomes.sync())
             .map_err(|error| writer::told(&error))?;
+        self.outcomes.attest(self.shared.clock.now());
         let mut place = Place::new(Arc::clone(&self.disk), Arc::clone(processor));
         // Both files are there from the start: if neither can be read, that is damage and not a beginning.
         for _ in 0..2 {

@@ -102,14 +102,15 @@ pub(super) fn read(payload: &[u8], count: u16) -> Option<(&str, Vec<Settlement>)
     bytes.is_empty().then_some((processor, settlements))
 }
 
-/// What `wanted` makes of a processor's own outcomes behind a place of the log, in their order.
+/// What `wanted` makes of a processor's own outcomes behind a place of the log, in their order. What lies before
+/// something that is missing is left out: there, one of its name may have been forgotten.
 pub(super) fn own<T>(
     reader: &mut Reader,
     after: Result<Position, LogError>,
     processor: &str,
     wanted: impl Fn(Settlement) -> Option<T>,
 ) -> Vec<T> {
-    let mut own = Vec::new();
+    let mut own: Vec<(Position, T)> = Vec::new();
     let found = after.and_then(|after| {
         reader.read(after, &mut |head, payload| {
             if let Some((name, settlements)) = read(payload, head.count)
@@ -118,15 +119,19 @@ pub(super) fn own<T>(
                 if settlements.contains(&BEGINS) {
                     own.clear();
                 }
-                own.extend(settlements.into_iter().filter_map(&wanted));
+                own.extend(settlements.into_iter().filter_map(&wanted).map(|wanted| (head.first, wanted)));
             }
             true
         })
     });
-    if let Err(error) = found {
-        tracing::warn!(%error, processor, "some of what was delivered is not known any more, and may come twice");
+    let (all, whole_behind) = (own.len(), reader.whole_behind());
+    own.retain(|(at, _)| *at > whole_behind);
+    let error = found.err().map(|error| error.to_string());
+    let error = error.or_else(|| (own.len() < all).then(|| "a part of the outcomes is damaged".to_owned()));
+    if let Some(error) = error {
+        tracing::warn!(error, processor, "some of what was delivered is not known any more, and may come twice");
     }
-    own
+    own.into_iter().map(|(_, wanted)| wanted).collect()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use self::mended::Mended;
 use self::replay::Replay;
 use super::disk::{Disk, Folder, Looked};
 use super::inspect::{Damage, Which, folder_of};
-use super::log::{Log, LogError};
+use super::log::{Log, LogError, segment_base};
 use super::parts::{highest, options};
 use super::place::{self, Found, Place};
 use super::state::{Settings, micros};
@@ -172,7 +172,11 @@ pub fn repair(
     }
     for name in [events, outcomes, letters] {
         if let Some(survey) = surveys.get(name).filter(|survey| !survey.damage.is_empty()) {
-            cut_out(&written(name)?, survey).map_err(failed(format!("mend {name}")))?;
+            let disk = written(name)?;
+            cut_out(&disk, survey).map_err(failed(format!("mend {name}")))?;
+            if name == outcomes {
+                let_go_before(&disk, survey).map_err(failed(format!("mend {name}")))?;
+            }
         }
     }
     if !broken.is_empty() {
@@ -253,6 +257,17 @@ fn cut_out(disk: &dyn Disk, survey: &Survey) -> io::Result<()> {
         match disk.remove(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
+        }
+    }
+    disk.sync()
+}
+
+/// Lets outcomes go that are older than a file which is gone: in that one, their processor may have been forgotten.
+fn let_go_before(disk: &dyn Disk, survey: &Survey) -> io::Result<()> {
+    let Some(gone) = survey.hopeless.iter().filter_map(|name| segment_base(name)).max() else { return Ok(()) };
+    for name in disk.names()? {
+        if segment_base(&name).is_some_and(|base| base < gone) {
+            disk.remove(&name)?;
         }
     }
     disk.sync()

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::repair::repair;
 use super::specimen::{self, configured, settings};
 use super::{Begin, CursorState, EmbeddedJournal, Journal as _, Position, Settings, Simulated};
 use crate::attempt::{BatchLimits, Target};
@@ -156,4 +157,54 @@ async fn what_a_processor_would_need_after_a_power_loss_is_not_let_go() {
     let front = cursor.state().front;
     let next = cursor.read(front, BatchLimits { events: 1, bytes: 1 << 20 }).await.unwrap();
     assert_eq!(next.first().map(|entry| entry.position.0), Some(front.0 + 1), "it passed {front}, as far as is known");
+}
+
+#[tokio::test]
+async fn whoever_is_new_never_passes_for_one_of_the_name_that_was_forgotten() {
+    let delivered = |position| {
+        let target = Some(Target::new("f"));
+        vec![Settlement { position: Position(position), target, end: End::Delivered, attempts: 1, status: None }]
+    };
+    for restarted in [false, true] {
+        let alive = specimen::empty();
+        let mut journal = specimen::journal(alive.path());
+        journal.open().await.unwrap();
+        let forgotten = journal.cursor("near", Begin::End).await.unwrap();
+        for number in 0..5 {
+            append(&journal, number).await;
+        }
+        forgotten.record(&mut [delivered(2), delivered(4)].concat());
+        drop(forgotten);
+        journal.forget("near").await.unwrap();
+        journal.cursor("near", Begin::Oldest).await.unwrap();
+        if restarted {
+            journal.close().await.unwrap();
+            journal = specimen::journal(alive.path());
+            journal.open().await.unwrap();
+            journal.cursor("near", Begin::End).await.unwrap().record(&mut delivered(3));
+        }
+        let killed = specimen::empty();
+        specimen::copy(alive.path(), killed.path());
+        journal.close().await.unwrap();
+
+        // The oldest file has both of them. Whatever is damaged there, nothing that the first had is taken from the second.
+        let file = specimen::files(killed.path()).into_iter().find(|file| file.starts_with("outcomes")).unwrap();
+        let bytes = fs::read(killed.path().join(&file)).unwrap();
+        // (Its first bytes say that it is a file of ours, and no router touches another one.)
+        for (at, mended) in (10..bytes.len()).flat_map(|at| [(at, false), (at, true)]) {
+            let folder = specimen::empty();
+            specimen::copy(killed.path(), folder.path());
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1 << (at % 8);
+            fs::write(folder.path().join(&file), bytes).unwrap();
+            if mended {
+                repair(folder.path(), &settings(), &configured(), &|_| None, false).unwrap();
+            }
+            let journal = specimen::journal(folder.path());
+            journal.open().await.unwrap();
+            let settled = journal.cursor("near", Begin::End).await.unwrap().settled();
+            assert!(settled.iter().all(|(at, _)| at.0 == 3), "byte {at}, mended: {mended}: {settled:?}");
+            journal.close().await.unwrap();
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What every engine promises of what has been, and of those who come and go.
 
 use super::super::embedded::{EmbeddedJournal, Settings, Simulated};
-use super::super::{End, Settlement};
+use super::super::{End, Found, Settlement};
 use super::*;
 
 /// So little that there are many files.
@@ -95,9 +95,12 @@ async fn the_past_is_read_across_files_and_holds_nothing_back() {
             let newest = append(&journal, events(10, 1000)).await.unwrap();
             cursor.commit(at(newest.0)).await.unwrap();
         }
-        let (before, newest) = history.span();
+        // More may be let go meanwhile.
+        let oldest = history.span().0;
         let rest = history.read(middle, few(3)).await.unwrap();
-        assert_eq!(rest.iter().map(|entry| entry.position.0).collect::<Vec<_>>(), [1, 2, 3].map(|at| before.0 + at));
+        let (from, newest) = (rest[0].position.0 - 1, history.span().1);
+        assert!((oldest.0..=history.span().0.0).contains(&from), "{from} was let go, or is left out");
+        assert_eq!(rest.iter().map(|entry| entry.position.0).collect::<Vec<_>>(), [1, 2, 3].map(|at| from + at));
         assert_eq!(cursor.waiting(newest), 0);
     }
 }
@@ -163,6 +166,13 @@ async fn who_is_new_again_skips_nothing_of_what_was_settled_before() {
         journal.forget("p").await.unwrap();
         let again = journal.cursor("p", Begin::Oldest).await.unwrap();
         assert_eq!((again.state(), again.settled()), (at(0), Vec::new()));
+        let history = journal.history().unwrap();
+        let entry = history.read(Position(1), few(1)).await.unwrap().remove(0);
+        let found = Found { entry, journaled: SystemTime::UNIX_EPOCH };
+        assert!(history.ended(&found).await.unwrap().is_empty(), "the new one owes it");
+        again.record(&mut vec![settlement(2, "f", End::DeadLettered)]);
+        let ended = history.ended(&found).await.unwrap();
+        assert_eq!(ended.iter().map(|ended| ended.settlement.end).collect::<Vec<_>>(), [End::DeadLettered]);
     }
 }
 

@@ -20,7 +20,7 @@ const MOST: u64 = 1 << 20;
 #[derive(Clone)]
 pub(super) struct Kept(Option<PathBuf>);
 
-/// What a new replay is called: never as one before, whose outcomes may still be known.
+/// What a new replay is called: never as one before, so that whoever asks for that one is not told of this.
 pub(super) fn new_id() -> String {
     let mut id = Uuid::new_v4().simple().to_string();
     id.truncate(12);

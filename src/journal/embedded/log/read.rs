@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{LogError, Segments, failed};
+use super::{GAP, LogError, Segments, failed};
 use crate::attempt::Position;
 use crate::journal::embedded::disk::Disk;
 use crate::journal::embedded::frame::Head;
@@ -19,11 +19,13 @@ pub(in crate::journal::embedded) struct Reader {
     lenient: bool,
     /// How far: behind this record of that segment, the next frame begins there.
     place: (Position, u64),
+    /// The last record before which something was found to be missing.
+    missing: Position,
 }
 
 impl Reader {
     pub(in crate::journal::embedded) fn new(disk: Arc<dyn Disk>, segments: Segments) -> Self {
-        Self { disk, segments, last: Position(0), lenient: false, place: (Position(0), 0) }
+        Self { disk, segments, last: Position(0), lenient: false, place: (Position(0), 0), missing: Position(0) }
     }
 
     /// For a log that was not synced, of which nobody minds when a part is gone.
@@ -36,6 +38,11 @@ impl Reader {
         self.place.0
     }
 
+    /// Behind which record nothing was missing, of what was read.
+    pub(in crate::journal::embedded) fn whole_behind(&self) -> Position {
+        self.missing
+    }
+
     /// Gives the frames that have records behind `after`, oldest first, until `take` says that it is enough.
     ///
     /// # Errors
@@ -46,12 +53,12 @@ impl Reader {
         take: &mut dyn FnMut(&Head, &[u8]) -> bool,
     ) -> Result<(), LogError> {
         for segment in self.segments.behind(after) {
-            let (end, at) = {
+            let (end, last, at) = {
                 let extent = segment.extent();
                 if extent.last <= after || segment.base > extent.last {
                     continue;
                 }
-                (extent.end, extent.near(after))
+                (extent.end, extent.last, extent.near(after))
             };
             let (passed, place) = self.place;
             let at = if self.last == segment.base && passed <= after { at.max(place) } else { at };
@@ -71,6 +78,9 @@ impl Reader {
                         if head.count > 0 {
                             // So that whoever comes next need not begin at the front.
                             segment.extent().mark(head.first, at);
+                        } else if head.kind == GAP && !scan.payload().is_empty() {
+                            // Something was cut out there.
+                            self.missing = self.missing.max(head.last());
                         }
                         self.place = (head.last(), scan.at());
                     }
@@ -82,7 +92,10 @@ impl Reader {
                             break true;
                         }
                     }
-                    Next::Bad(_) if self.lenient => break false,
+                    Next::Bad(_) if self.lenient => {
+                        self.missing = self.missing.max(last);
+                        break false;
+                    }
                     // It was let go a moment ago, and is being written over.
                     Next::Bad(_) if !self.segments.contains(segment.base) => break false,
                     Next::Bad(at) => {

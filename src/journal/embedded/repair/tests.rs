@@ -363,6 +363,11 @@ async fn what_is_dormant_can_be_let_go_or_given_away() {
         attempts: 1,
         status: None,
     };
+    // What one of the name that it is to have has delivered is none of its own.
+    let before = journal.cursor("q", Begin::Oldest).await.unwrap();
+    before.record(&mut vec![Settlement { position: Position(13), ..settlement.clone() }]);
+    drop(before);
+    journal.forget("q").await.unwrap();
     cursor.record(&mut vec![settlement]);
     journal.dead_letters().unwrap().keep(letter(5, "p")).await.unwrap();
     let busy = forget(folder.path(), &settings(), "p").unwrap_err();
