@@ -103,7 +103,7 @@ impl Replays {
 
 fn say_let_go(after: u64) {
     complain(&format!(
-        "the journal has nothing before position {} any more: what came earlier is left out\n",
+        "the journal has nothing before position {}: what came earlier, if anything did, is left out\n",
         after + 1
     ));
 }

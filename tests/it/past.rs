@@ -17,7 +17,7 @@ use vmware_event_router::journal::{Batch, Begin, CursorState, End, Journal as _,
 
 use crate::support::gateway::{Function, Gateway, State};
 use crate::support::given;
-use crate::support::router::{Router, ask, command, metrics, processor, stream};
+use crate::support::router::{Router, command, metrics, named, no_replays, processor, stream};
 use crate::support::simulator::{Simulated, quiet};
 
 const ON: &str = "VmPoweredOnEvent";
@@ -134,17 +134,21 @@ async fn very_many_events_are_looked_through_in_little_memory_and_hold_up_nobody
     state.deploy(Function::subscribed("f", &[ON, RARE].join(",")));
     state.deploy(Function::subscribed("live", LIVE));
     let gateway = Gateway::listen(([127, 0, 0, 1], 0).into(), state).await.unwrap();
-    let mut processor = processor(&gateway, &json!({}));
-    processor["name"] = "p".into();
     let journal = json!({ "type": "journal", "provider": "embedded", "options": { "max_bytes": "8GiB" } });
-    let config = [stream(&simulated.url), processor, metrics(), journal];
+    let config = [stream(&simulated.url), named(processor(&gateway, &json!({})), "p"), metrics(), journal];
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let half = fill(&folder.path().join("state"), events).await;
     let router = Router::start_in(&folder, &config, &[], &[]).await;
     router.ready().await;
 
     let asking = async {
-        let asked = async |args: &[&str]| asked(&folder, &config, args).await;
+        // After each of them, what has happened since is delivered.
+        let asked = async |args: &[&str]| {
+            let answer = asked(&folder, &config, args).await;
+            let lived = gateway.read(|state| state.count("live"));
+            gateway.wait_for_calls("live", lived + 1).await;
+            answer
+        };
         for number in [0, events / 2, events - 1] {
             let explained = asked(&["explain", &format!("past-{number}")]).await;
             assert!(explained.well && explained.text.contains("\n  f  delivered, status 200"), "{}", explained.text);
@@ -175,8 +179,7 @@ async fn very_many_events_are_looked_through_in_little_memory_and_hold_up_nobody
             assert!(asked(&[&newest[..], &args].concat()).await.well);
             gateway.wait_for_calls("f", delivered + count).await;
             println!("{:>9.2?}  until {count} events were delivered again", began.elapsed());
-            // There is nothing to be told by.
-            while ask(&folder, &config, &["replay", "-list"]).await != (true, String::new()) {}
+            no_replays(&folder, &config).await;
         }
     };
     // What happens meanwhile is delivered meanwhile.

@@ -53,7 +53,7 @@ pub struct Replay {
     /// Events that became dead letters, since the router started.
     pub dead_letters: u64,
     /// It begins later than it should: what came before was let go. Known when it begins, and not said later.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub let_go: bool,
 }
 
@@ -61,6 +61,7 @@ pub struct Replay {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// From behind here it was looked.
+    #[serde(default)]
     pub after: u64,
     /// Up to here it was looked.
     pub next: u64,

@@ -110,15 +110,28 @@ pub(crate) async fn ask(folder: &TempDir, config: &[Value], args: &[&str]) -> (b
     (output.status.success(), text)
 }
 
-/// Waits until the router of this folder has no replay under way. There is nothing to be told by.
-pub(crate) async fn no_replays(folder: &TempDir, config: &[Value]) {
+/// Asks until the answer is as wanted, and gives it. There is nothing to be told by.
+pub(crate) async fn ask_until(
+    folder: &TempDir,
+    config: &[Value],
+    args: &[&str],
+    wanted: impl Fn(&str) -> bool,
+) -> String {
+    let began = std::time::Instant::now();
     loop {
-        let (well, list) = ask(folder, config, &["replay", "-list"]).await;
-        assert!(well, "{list}");
-        if list.is_empty() {
-            return;
+        let (well, text) = ask(folder, config, args).await;
+        assert!(well, "{text}");
+        if wanted(&text) {
+            return text;
         }
+        assert!(began.elapsed() < PATIENCE, "waited in vain: {text}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+/// Waits until the router of this folder has no replay under way.
+pub(crate) async fn no_replays(folder: &TempDir, config: &[Value]) {
+    ask_until(folder, config, &["replay", "-list"], str::is_empty).await;
 }
 
 /// A running router; killed when dropped.
