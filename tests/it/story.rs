@@ -74,7 +74,10 @@ impl Story {
                     stats["vmware.event.router.stats"][processor]["targets"][target].clone()
                 };
                 let journal = &stats["vmware.event.router.journal"];
-                is(journal, "dead_letters", letters)
+                let streams = |stream| stats["vmware.event.router.stats"][stream]["state"] == "streaming";
+                streams("vc-1")
+                    && streams("vc-2")
+                    && is(journal, "dead_letters", letters)
                     && journal["pinned_by"] == "p3 for down"
                     && is(&of("p1", "one"), "successes", on + off)
                     && is(&of("p2", "two"), "successes", on)
