@@ -55,7 +55,7 @@ faults() {
             --rate "${SOAK_RATE:-2000}" --every "${SOAK_EVERY:-5}" "${begin[@]}" </dev/null >"$run/soak.log" 2>&1 &
         echo $! >"$run/pid"
     fi
-    "$bin/soak" report "$run" --seconds "${SOAK_SECONDS:-420}" | tee "$folder/now" || return 1
+    "$bin/soak" report "$run" --seconds "${SOAK_SECONDS:-420}" | tee "$folder/now-$name" || return 1
     [[ -f $run/verdict ]]
 }
 
@@ -71,7 +71,7 @@ heavier() {
     put_aside "$target/release/vmware-event-router" "$folder/it"
     rm "$folder/it"
     env "$@" ROUTER="$(realpath "$bin/vmware-event-router")" RUST_LOG=warn \
-        timeout 460 "$bin/it" "$test" --exact --nocapture >"$folder/now" 2>&1
+        timeout 460 "$bin/it" "$test" --exact --nocapture >"$folder/now-$name" 2>&1
 }
 
 part() {
@@ -108,14 +108,14 @@ if [[ -n $name ]]; then
     echo "soak: $name"
     began=$SECONDS
     if part "$name"; then
-        mv "$folder/now" "$folder/done/$name"
+        mv "$folder/now-$name" "$folder/done/$name"
         rm -f "$folder/failed/$name"
         grep -E '_(KILLS|LOSSES|FAULTS|SEED)=|^Verdict|events passed|^test result' "$folder/done/$name" || true
         echo "soak: $name has passed, in $((SECONDS - began)) s"
     elif [[ $name == faults ]] && running; then
         exit 0
     else
-        mv "$folder/now" "$folder/failed/$name"
+        mv "$folder/now-$name" "$folder/failed/$name"
         tail -n 40 "$folder/failed/$name"
         echo "soak: $name has failed; all that it printed is in $folder/failed/$name" >&2
         exit 1
