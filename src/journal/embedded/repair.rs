@@ -173,10 +173,11 @@ pub fn repair(
     for name in [events, outcomes, letters] {
         if let Some(survey) = surveys.get(name).filter(|survey| !survey.damage.is_empty()) {
             let disk = written(name)?;
-            cut_out(&disk, survey).map_err(failed(format!("mend {name}")))?;
             if name == outcomes {
+                // As long as there is damage, it is done again.
                 let_go_before(&disk, survey).map_err(failed(format!("mend {name}")))?;
             }
+            cut_out(&disk, survey).map_err(failed(format!("mend {name}")))?;
         }
     }
     if !broken.is_empty() {
