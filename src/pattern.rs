@@ -52,6 +52,56 @@ impl Pattern {
     }
 }
 
+/// One field of a document that is put together of parts.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// A string.
+    Text(&'a str),
+    /// A list of strings.
+    Texts(&'a [&'a str]),
+    /// JSON text.
+    Json(&'a [u8]),
+    /// Something that is there and not known: it has whatever value is asked for.
+    Unknown,
+}
+
+/// Several patterns, looked for at once.
+#[derive(Debug)]
+pub struct Patterns(Vec<Pattern>);
+
+impl Patterns {
+    /// Of these.
+    #[must_use]
+    pub fn new(patterns: Vec<Pattern>) -> Self {
+        Self(patterns)
+    }
+
+    /// The patterns.
+    #[must_use]
+    pub fn all(&self) -> &[Pattern] {
+        &self.0
+    }
+
+    /// Whether one of them means the document.
+    #[must_use]
+    pub fn any(&self, document: &[(&str, Part<'_>)]) -> bool {
+        let mut text = b"{".to_vec();
+        for (at, (key, part)) in document.iter().enumerate() {
+            text.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
+            text.extend_from_slice(key.as_bytes());
+            text.extend_from_slice(b"\":");
+            match part {
+                Part::Text(value) => crate::event::write_json_string(&mut text, value),
+                Part::Texts(values) => text.extend_from_slice(serde_json::json!(values).to_string().as_bytes()),
+                Part::Json(json) => text.extend_from_slice(json),
+                Part::Unknown => text.extend_from_slice(b"null"),
+            }
+        }
+        text.push(b'}');
+        self.0.iter().any(|pattern| pattern.matcher.has_matches(&text).unwrap_or(false))
+    }
+}
+
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Pattern").field(&self.text).finish()

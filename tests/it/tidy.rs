@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("simulator", &["vim25"]),
     ("journal", &["attempt", "config", "event", "report", "telemetry"]),
     ("stream", &["backoff", "config", "event", "http", "journal", "report", "telemetry", "vim25"]),
-    ("processor", &["attempt", "backoff", "config", "event", "http", "report", "telemetry"]),
+    ("processor", &["attempt", "backoff", "config", "event", "http", "pattern", "report", "telemetry"]),
     ("delivery", &["attempt", "backoff", "config", "event", "journal", "processor", "telemetry"]),
     ("admin", &["attempt", "config", "event", "http", "journal", "pattern", "telemetry"]),
     (
