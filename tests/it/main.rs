@@ -20,6 +20,7 @@ mod openfaas;
 mod operate;
 mod oracle;
 mod past;
+mod patterns;
 mod payload;
 mod power;
 mod replay;
