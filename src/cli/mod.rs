@@ -9,6 +9,7 @@ pub mod explain;
 pub mod journal;
 pub mod letters;
 pub mod logging;
+mod matching;
 pub mod replay;
 mod run;
 mod schema;
@@ -53,6 +54,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::DeadLetters(_)
         | Command::Explain(_)
         | Command::Journal(_)
+        | Command::Match(_)
         | Command::Replay(_)
         | Command::Send(_)
         | Command::Tail(_)
@@ -69,6 +71,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::DeadLetters(letters) => letters::run(&args.config, &letters),
         Command::Explain(explain) => explain::run(&args.config, &explain),
         Command::Journal(journal) => journal::run(&args.config, &journal),
+        Command::Match(matching) => matching::run(&args.config, &matching),
         Command::Schema => schema::run(),
         Command::Replay(replay) => replay::run(&args.config, &replay),
         Command::Send(send) => send::run(&args.config, &send),

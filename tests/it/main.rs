@@ -16,6 +16,7 @@ mod disk;
 mod gateway;
 mod http;
 mod journal;
+mod matching;
 mod openfaas;
 mod operate;
 mod oracle;

@@ -46,6 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "event",
             "http",
             "journal",
+            "pattern",
             "processor",
             "report",
             "router",

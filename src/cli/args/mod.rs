@@ -14,6 +14,7 @@ use super::demo::Demo;
 use super::explain::Explain;
 use super::journal::Journal;
 use super::letters::DeadLetters;
+use super::matching::Match;
 use super::replay::Replays;
 use super::send::Sample;
 use super::tail::Tail;
@@ -59,6 +60,8 @@ pub enum Command {
     Tail(Tail),
     /// Say what became of an event.
     Explain(Explain),
+    /// Say what a pattern matches.
+    Match(Match),
     /// Deliver a part of the journal again.
     Replay(Replays),
     /// Send one event to one target.
@@ -185,6 +188,7 @@ fn command() -> clap::Command {
         .subcommand(DeadLetters::command())
         .subcommand(Tail::command())
         .subcommand(Explain::command())
+        .subcommand(Match::command())
         .subcommand(Replays::command())
         .subcommand(Sample::command())
         .subcommand(Journal::command())
@@ -237,6 +241,7 @@ impl Args {
             Some(("journal", matches)) => Command::Journal(Journal::from_matches(matches)),
             Some(("tail", matches)) => Command::Tail(Tail::from_matches(matches)),
             Some(("explain", matches)) => Command::Explain(Explain::from_matches(matches)),
+            Some(("match", matches)) => Command::Match(Match::from_matches(matches)),
             Some(("replay", matches)) => Command::Replay(Replays::from_matches(matches)),
             Some(("send", matches)) => Command::Send(Sample::from_matches(matches)),
             Some(("schema", _)) => Command::Schema,
@@ -363,6 +368,23 @@ mod tests {
         assert_eq!(journal("rename a b"), Ok(Journal::Rename { old: "a".to_owned(), new: "b".to_owned() }));
         for line in ["", "mend", "dump -log places", "dump -from -1", "forget", "rename a", "verify x"] {
             assert!(matches!(journal(line), Err(Stop::Usage(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_tried_on_the_journal_or_on_a_file() {
+        let tried = |line: &str| match parse(&format!("match {line}")).map(|args| args.command) {
+            Ok(Command::Match(tried)) => Ok(tried),
+            Ok(other) => panic!("{other:?}"),
+            Err(stop) => Err(stop),
+        };
+        let pattern = Match { pattern: "{}".to_owned(), ..Match::default() };
+        assert_eq!(tried("-pattern {}"), Ok(pattern.clone()));
+        assert_eq!(tried("--pattern {} -from 7"), Ok(Match { from: Some("7".to_owned()), ..pattern.clone() }));
+        let one = Match { event: Some("x".to_owned()), file: Some("f".into()), ..pattern };
+        assert_eq!(tried("-pattern {} -event x f"), Ok(one));
+        for line in ["", "f", "-pattern {} -from 7 f", "-pattern {} f g"] {
+            assert!(matches!(tried(line), Err(Stop::Usage(_))), "{line}");
         }
     }
 
