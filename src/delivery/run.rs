@@ -23,12 +23,13 @@ use super::track::{Circuit, Lane, Stage, Track};
 use super::window::Window;
 use super::{
     Errand, FIRST_RETRY, HELD, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Settler,
+    excludes,
 };
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
 use crate::event::Event;
 use crate::journal::{Cursor, CursorState, DeadLetter, DeadLetters, End, Entry, JournalError, Settlement};
-use crate::processor::{Processor, Routes};
+use crate::processor::{Processor, Routes, Targets};
 use crate::telemetry::ProcessorStatus;
 
 /// Entries read from the journal at once.
@@ -117,6 +118,7 @@ pub struct Delivery {
     /// Dead letters that are sent again.
     again: BTreeMap<again::Key, again::Again>,
     settlements: Vec<Settlement>,
+    nobody: Targets,
     committed: CursorState,
     uncommitted: usize,
     commit_at: Option<Instant>,
@@ -157,6 +159,7 @@ impl Delivery {
             alarms: BinaryHeap::new(),
             again: BTreeMap::new(),
             settlements: Vec::new(),
+            nobody: Targets::from([]),
             committed: state.clone(),
             uncommitted: 0,
             commit_at: None,

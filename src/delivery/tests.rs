@@ -1,5 +1,7 @@
 //! The loop against a processor whose targets do as they are told, in simulated time.
 
+mod chosen;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

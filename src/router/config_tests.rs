@@ -609,7 +609,7 @@ fn defaults_and_examples_are_taken() {
                 if matches!(option.kind, Kind::File | Kind::Files) || option.name.starts_with("callback") {
                     continue;
                 }
-                let options = format!(r#"{{"{}": "{value}"}}"#, option.name);
+                let options = serde_json::json!({ option.name: value }).to_string();
                 let entry = match provider.kind {
                     SectionKind::Stream => stream_options(&options),
                     SectionKind::Processor => processor_options(&options),
