@@ -237,13 +237,6 @@ impl Section {
         self.note(self.provider_at, "provider", Complaint::new(format!("{} is unknown", shown(&self.provider)), hint));
     }
 
-    /// Notes that the provider is known, but not in this version.
-    pub fn provider_of_later(&mut self, known: &[&str]) {
-        let what = format!("{} is not in this version yet", shown(&self.provider));
-        let hint = format!("remove the entry, or use one of {}", listed(known.iter().copied()));
-        self.note(self.provider_at, "provider", Complaint::new(what, hint));
-    }
-
     fn note(&mut self, at: At, key: impl Into<String>, complaint: Complaint) {
         self.problems.push(Problem::new(at, key, complaint));
     }

@@ -255,7 +255,8 @@ impl Delivery {
         if let Some(at) = self.index.get(target) {
             return *at;
         }
-        let mut track = Track::new(target.clone(), self.status.target(target), self.options.concurrency);
+        let lingers = !self.linger.is_zero();
+        let mut track = Track::new(target.clone(), self.status.target(target), self.options.concurrency, lingers);
         track.gone = !self.routes.has(target);
         let at = match self.tracks.iter().position(|track| track.gone && track.is_empty()) {
             // The place of a target that is gone; rare, since targets are.
