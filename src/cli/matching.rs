@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use http::Method;
 use serde_json::value::RawValue;
 
@@ -13,7 +13,9 @@ use super::args::value;
 use super::ask::{self, NONE, Router, unread};
 use super::{FAILED, OK, USAGE, complain};
 use crate::admin::api::events::Events;
-use crate::pattern::Pattern;
+use crate::event::Event;
+use crate::pattern::{Explanation, Pattern};
+use crate::processor::event_bridge::as_a_rule_sees;
 
 /// Which pattern, and which events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Match {
     pub from: Option<String>,
     /// The one event that is meant.
     pub event: Option<String>,
+    /// The pattern is one of an EventBridge rule.
+    pub rule: bool,
     /// Where the events are, if not in the journal; `-` is standard input.
     pub file: Option<PathBuf>,
 }
@@ -59,6 +63,12 @@ impl Match {
             ))
             .arg(value("event", "EVENT-ID", "only this event, and which parts of the pattern hold for it"))
             .arg(
+                Arg::new("rule")
+                    .long("rule")
+                    .help("the pattern is one of an EventBridge rule, which sees the event as `detail` of AWS's envelope")
+                    .action(ArgAction::SetTrue),
+            )
+            .arg(
                 Arg::new("file")
                     .value_name("FILE")
                     .help("events in JSON, as tail prints them, instead of the journal's; - is standard input")
@@ -73,6 +83,7 @@ impl Match {
             pattern: text("pattern").unwrap_or_default(),
             from: text("from"),
             event: text("event"),
+            rule: matches.get_flag("rule"),
             file: matches.get_one("file").cloned(),
         }
     }
@@ -96,7 +107,12 @@ impl Match {
             }
         }
         tally.events += 1;
-        let matches = pattern.matches_json(event.get().as_bytes());
+        let matches = if self.rule {
+            let event = Event::from_json(event.get().as_bytes()).map_err(|error| Ended::Failed(error.to_string()))?;
+            as_a_rule_sees(&event, |envelope| pattern.matches_parts(envelope))
+        } else {
+            pattern.matches_json(event.get().as_bytes())
+        };
         if matches {
             tally.matching += 1;
             if self.event.is_none() {
@@ -159,6 +175,14 @@ impl Match {
         }
     }
 
+    fn explain(&self, pattern: &Pattern, event: &RawValue) -> Explanation {
+        let json = event.get().as_bytes();
+        match Event::from_json(json) {
+            Ok(event) if self.rule => as_a_rule_sees(&event, |envelope| pattern.explain_parts(envelope)),
+            _ => pattern.explain(json),
+        }
+    }
+
     /// Says what came of it. Whether anything matched.
     fn conclude(&self, pattern: &Pattern, tally: &Tally, out: &mut dyn Write) -> io::Result<bool> {
         out.flush()?;
@@ -166,7 +190,7 @@ impl Match {
         match (&self.event, only) {
             (Some(id), None) => complain(&format!("there is no event {id}\n")),
             (Some(_), Some(event)) => {
-                for way in pattern.explain(event.get().as_bytes()).ways {
+                for way in self.explain(pattern, event).ways {
                     writeln!(out, "{}", if way.matches { "it matches:" } else { "it does not match:" })?;
                     for field in way.fields {
                         writeln!(out, "  {}  {field}", if field.holds { "holds" } else { "FAILS" })?;
@@ -175,7 +199,7 @@ impl Match {
                 out.flush()?;
             }
             (None, Some(event)) if *matching == 0 => {
-                complain(&format!("it does not match: {}\n", pattern.explain(event.get().as_bytes())));
+                complain(&format!("it does not match: {}\n", self.explain(pattern, event)));
             }
             _ => complain(&format!("{matching} of {events} events match\n")),
         }

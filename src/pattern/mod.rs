@@ -77,10 +77,26 @@ impl Pattern {
         self.matcher.find_in(json, false).map_or(true, |found| self.matcher.matches(0, &found))
     }
 
+    /// Whether a document is meant that is put together of parts.
+    #[must_use]
+    pub fn matches_parts(&self, document: &[(&str, Part<'_>)]) -> bool {
+        self.matcher.find(document, false).map_or(true, |found| self.matcher.matches(0, &found))
+    }
+
     /// Which parts of the pattern hold for a document that is one JSON object, and which do not.
     #[must_use]
     pub fn explain(&self, json: &[u8]) -> Explanation {
-        let Ok(found) = self.matcher.find_in(json, true) else { return Explanation { ways: Vec::new() } };
+        self.explained(self.matcher.find_in(json, true))
+    }
+
+    /// The same for a document that is put together of parts.
+    #[must_use]
+    pub fn explain_parts(&self, document: &[(&str, Part<'_>)]) -> Explanation {
+        self.explained(self.matcher.find(document, true))
+    }
+
+    fn explained(&self, found: Result<matcher::Found, json::NotJson>) -> Explanation {
+        let Ok(found) = found else { return Explanation { ways: Vec::new() } };
         let ways = self.matcher.account(0, &found).into_iter().map(|(matches, fields)| {
             let fields = fields.into_iter().map(|account| FieldExplained {
                 field: account.field,

@@ -25,7 +25,7 @@ fn a_pattern_is_about_the_whole_event() {
         let error = Pattern::parse(wrong).unwrap_err();
         assert!(error.to_string().starts_with("the pattern is not understood: "), "{error}");
     }
-    assert!(Pattern::parse(&format!("{:40000}", "{}")).is_ok(), "blanks do not count");
+    assert!(Pattern::parse(&format!("{:40000}", r#"{"a":[1]}"#)).is_ok(), "blanks do not count");
     assert!(Pattern::parse(&format!(r#"{{"a":["{}"]}}"#, "x".repeat(40_000))).is_err());
 }
 

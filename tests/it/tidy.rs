@@ -102,7 +102,8 @@ fn files() -> Vec<(String, String)> {
 /// Source files of the library that are not tests, without comments and the tests within them.
 fn sources() -> Vec<(String, String)> {
     let ours = files().into_iter().filter(|(path, _)| {
-        path.starts_with("src/") && path.ends_with(".rs") && !path.ends_with("tests.rs") && path != "src/main.rs"
+        let tests = path.ends_with("tests.rs") || path.contains("/tests/");
+        path.starts_with("src/") && path.ends_with(".rs") && !tests && path != "src/main.rs"
     });
     let code = ours.map(|(path, text)| {
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();

@@ -393,8 +393,8 @@ mod tests {
         let pattern = Match { pattern: "{}".to_owned(), ..Match::default() };
         assert_eq!(tried("-pattern {}"), Ok(pattern.clone()));
         assert_eq!(tried("--pattern {} -from 7"), Ok(Match { from: Some("7".to_owned()), ..pattern.clone() }));
-        let one = Match { event: Some("x".to_owned()), file: Some("f".into()), ..pattern };
-        assert_eq!(tried("-pattern {} -event x f"), Ok(one));
+        let one = Match { event: Some("x".to_owned()), rule: true, file: Some("f".into()), ..pattern };
+        assert_eq!(tried("-pattern {} -event x -rule f"), Ok(one));
         for line in ["", "f", "-pattern {} -from 7 f", "-pattern {} f g"] {
             assert!(matches!(tried(line), Err(Stop::Usage(_))), "{line}");
         }

@@ -85,23 +85,28 @@ fn whole_seconds(event: &Event) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))
 }
 
-/// Whether one of the patterns means the event as it will be on the bus.
-pub(super) fn is_meant(event: &Event, place: &Place, patterns: &Patterns) -> bool {
+/// The event as it will be on the bus, as far as that is known: without a place, account and region are not.
+pub(super) fn with_envelope<T>(event: &Event, place: Option<&Place>, see: impl FnOnce(&[(&str, Part<'_>)]) -> T) -> T {
     let (json, source, time) = (event.json(), event.source(), whole_seconds(event));
     let resource = resource(event);
     let resources = [resource.unwrap_or_default()];
-    patterns.any(&[
+    see(&[
         ("version", Part::Text("0")),
         // AWS makes it.
         ("id", Part::Unknown),
         ("detail-type", Part::Text(detail_type(event))),
         ("source", Part::Text(&source)),
-        ("account", Part::Text(&place.account)),
+        ("account", place.map_or(Part::Unknown, |place| Part::Text(&place.account))),
         ("time", time.as_deref().map_or(Part::Unknown, Part::Text)),
-        ("region", Part::Text(&place.region)),
+        ("region", place.map_or(Part::Unknown, |place| Part::Text(&place.region))),
         ("resources", Part::Texts(if resource.is_some() { &resources } else { &[] })),
         ("detail", Part::Json(&json)),
     ])
+}
+
+/// Whether one of the patterns means the event as it will be on the bus.
+pub(super) fn is_meant(event: &Event, place: &Place, patterns: &Patterns) -> bool {
+    with_envelope(event, Some(place), |envelope| patterns.any(envelope))
 }
 
 /// The event as it will be on the bus, with some id.
