@@ -5,6 +5,7 @@
 //! are. Then each way in which a pattern can match is a matter of a few bits, unless lists of objects are involved: there,
 //! what one way asks for has to hold within the same object of each list.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,9 +16,9 @@ use super::condition::{Conditions, Value, left_out};
 use super::json::{DEEPEST, Kind, NotJson, Reader};
 use super::parse::Way;
 
-/// How many steps are taken to find out which objects of which lists fit together. After that the pattern is said to
-/// match: sending too much costs little, and sending too little is a loss.
-const MOST_STEPS: usize = 100_000;
+/// How many places within lists are looked at for one event to find out which of them fit together. After that what is
+/// asked is said to match: sending too much costs little, and sending too little is a loss.
+const MOST_LOOKS: usize = 200_000;
 
 /// Patterns, ready to be looked for.
 #[derive(Default)]
@@ -58,7 +59,7 @@ struct Test {
 type Ways = Vec<Vec<usize>>;
 
 /// A place in [`Found::spots`]: in which object of which lists something is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
     start: usize,
     end: usize,
@@ -69,14 +70,18 @@ struct Place {
 pub(super) struct Found {
     /// A bit for each test that holds outside of all lists of objects.
     holds: Vec<u64>,
+    /// A bit for each test that holds anywhere.
+    somewhere: Vec<u64>,
     /// A bit for each field that is there.
     there: Vec<u64>,
-    /// Tests that hold within lists of objects.
+    /// Tests that hold within lists of objects; of each test in the order of the event.
     placed: Vec<(usize, Place)>,
-    /// Fields that are there, of those that may have to be absent.
+    /// Fields that are there, of those that may have to be absent; likewise.
     placed_there: Vec<(usize, Place)>,
     /// The objects of lists that surround something: list and number.
     spots: Vec<(u32, u32)>,
+    /// Places that may still be looked at.
+    looks: Cell<usize>,
     /// Values of fields, where they are asked for.
     pub(super) values: Option<Vec<(usize, String)>>,
 }
@@ -187,7 +192,7 @@ impl Matcher {
                 Part::Unknown => scan.value(node, Value::Unknown),
             }
         }
-        Ok(scan.found)
+        Ok(scan.done())
     }
 
     /// Reads a document, which is one JSON object.
@@ -198,7 +203,7 @@ impl Matcher {
             return Err(NotJson);
         }
         scan.json(0, &mut reader, 0)?;
-        Ok(scan.found)
+        Ok(scan.done())
     }
 
     /// Whether the pattern at this place matches what has been found.
@@ -212,49 +217,51 @@ impl Matcher {
     }
 
     fn fits(&self, way: &[usize], found: &Found) -> bool {
-        if found.placed.is_empty() {
-            return way.iter().all(|test| self.holds_alone(*test, found));
+        let absent = |test: usize| self.tests[test].conditions.absent();
+        if way.iter().any(|test| !bit(&found.somewhere, *test) && !absent(*test)) {
+            return false;
         }
-        let mut steps = MOST_STEPS;
-        self.fit(way, found, &mut Vec::new(), &mut steps)
+        let outside = |test: &usize| bit(&found.holds, *test) || (absent(*test) && !self.is_anywhere(*test, found));
+        way.iter().all(outside) || (!found.placed.is_empty() && self.fit(way, found, &mut Vec::new()))
+    }
+
+    fn is_anywhere(&self, test: usize, found: &Found) -> bool {
+        bit(&found.there, self.tests[test].field)
     }
 
     /// Whether a test holds, whatever else has to.
     fn holds_alone(&self, test: usize, found: &Found) -> bool {
-        let Test { field, conditions } = &self.tests[test];
-        bit(&found.holds, test)
-            || (conditions.absent() && !bit(&found.there, *field))
-            || found.placed.iter().any(|(placed, _)| *placed == test)
+        bit(&found.somewhere, test) || (self.tests[test].conditions.absent() && !self.is_anywhere(test, found))
     }
 
     /// Whether all of the tests hold, given in which objects of which lists those before did.
-    fn fit(&self, way: &[usize], found: &Found, within: &mut Vec<(u32, u32)>, steps: &mut usize) -> bool {
+    fn fit(&self, way: &[usize], found: &Found, within: &mut Vec<(u32, u32)>) -> bool {
         let Some((test, others)) = way.split_first() else { return true };
-        let Some(left) = steps.checked_sub(1) else { return true };
-        *steps = left;
-        if bit(&found.holds, *test) && self.fit(others, found, within, steps) {
+        if bit(&found.holds, *test) && self.fit(others, found, within) {
             return true;
         }
         let before = within.len();
-        for (_, place) in found.placed.iter().filter(|(placed, _)| placed == test) {
-            let spots = found.spots(*place);
-            if !agree(within, spots) {
-                continue;
+        let mut at = 0;
+        let placed = of(&found.placed, *test);
+        while let Some(next) = found.agreeing(placed, at, within) {
+            at = next + 1;
+            if !found.may_look() {
+                return true;
             }
-            within.extend(spots.iter().filter(|spot| !within[..before].contains(spot)).copied().collect::<Vec<_>>());
-            let fits = self.fit(others, found, within, steps);
+            for spot in found.spots(placed[next].1) {
+                if !within.contains(spot) {
+                    within.push(*spot);
+                }
+            }
+            let fits = self.fit(others, found, within);
             within.truncate(before);
             if fits {
                 return true;
             }
         }
         let Test { field, conditions } = &self.tests[*test];
-        conditions.absent() && !self.is_there(*field, found, within) && self.fit(others, found, within, steps)
-    }
-
-    fn is_there(&self, field: usize, found: &Found, within: &[(u32, u32)]) -> bool {
-        let mut places = found.placed_there.iter().filter(|(placed, _)| *placed == field);
-        places.any(|(_, place)| agree(within, found.spots(*place)))
+        let absent = conditions.absent() && found.agreeing(of(&found.placed_there, *field), 0, within).is_none();
+        absent && self.fit(others, found, within)
     }
 
     /// What became of each way of a pattern: its fields, whether each holds for itself, and what it asks for.
@@ -287,9 +294,48 @@ fn agree(within: &[(u32, u32)], spots: &[(u32, u32)]) -> bool {
         || spots.iter().all(|(list, at)| within.iter().all(|(other, there)| list != other || at == there))
 }
 
+/// The places of one test, or of one field.
+fn of(placed: &[(usize, Place)], which: usize) -> &[(usize, Place)] {
+    let start = placed.partition_point(|(one, _)| *one < which);
+    let count = placed[start..].partition_point(|(one, _)| *one == which);
+    &placed[start..start + count]
+}
+
 impl Found {
     fn spots(&self, place: Place) -> &[(u32, u32)] {
         &self.spots[place.start..place.end]
+    }
+
+    fn may_look(&self) -> bool {
+        let left = self.looks.get();
+        self.looks.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    /// The first from `at` on of the places of one test that agrees with what surrounds those before. They are in the
+    /// order of the event: what is in another object of a list that counts is skipped as a whole.
+    fn agreeing(&self, placed: &[(usize, Place)], at: usize, within: &[(u32, u32)]) -> Option<usize> {
+        let outermost = |(_, place): &(usize, Place)| self.spots(*place).first().copied();
+        let mut at = at;
+        while let Some(one) = placed.get(at) {
+            if let Some((list, object)) = outermost(one)
+                && let Some((_, wanted)) = within.iter().find(|(other, _)| *other == list)
+                && object != *wanted
+                && !left_out("lists of objects")
+            {
+                let sought = if object < *wanted { Some((list, *wanted)) } else { Some((list + 1, 0)) };
+                at += placed[at..].partition_point(|one| outermost(one) < sought);
+                continue;
+            }
+            if agree(within, self.spots(one.1)) {
+                return Some(at);
+            }
+            if !self.may_look() {
+                return Some(at);
+            }
+            at += 1;
+        }
+        None
     }
 }
 
@@ -309,6 +355,8 @@ impl<'a> Scan<'a> {
     fn new(matcher: &'a Matcher, values: bool) -> Self {
         let found = Found {
             holds: vec![0; matcher.tests.len().div_ceil(64)],
+            somewhere: vec![0; matcher.tests.len().div_ceil(64)],
+            looks: Cell::new(MOST_LOOKS),
             there: vec![0; matcher.fields.len().div_ceil(64)],
             values: values.then(Vec::new),
             ..Found::default()
@@ -399,12 +447,20 @@ impl<'a> Scan<'a> {
     }
 
     fn hit(&mut self, test: usize) {
+        set(&mut self.found.somewhere, test);
         if self.within.is_empty() {
             set(&mut self.found.holds, test);
-        } else if !bit(&self.found.holds, test) {
-            let place = self.place();
-            self.found.placed.push((test, place));
+            return;
         }
+        let place = self.place();
+        self.found.placed.push((test, place));
+    }
+
+    fn done(mut self) -> Found {
+        // Stable: the places of one test stay in the order of the event.
+        self.found.placed.sort_by_key(|(test, _)| *test);
+        self.found.placed_there.sort_by_key(|(field, _)| *field);
+        self.found
     }
 
     fn place(&mut self) -> Place {

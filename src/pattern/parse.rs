@@ -13,6 +13,9 @@ use super::text::{Folded, Where, Wildcard};
 /// What `$or` makes of one pattern, at most: each way in which it can match is tried by itself.
 const MOST_WAYS: usize = 4096;
 
+/// Fields that are noted, at most, while the ways are made: each `$or` copies what has been asked for so far.
+const MOST_COPIED: usize = 256 * 1024;
+
 /// Fields that one way asks for, at most; so it is with AWS.
 const MOST_FIELDS: usize = 256;
 
@@ -78,7 +81,7 @@ pub(super) fn ways(text: &str) -> Result<Vec<Way>, PatternError> {
         .map_err(|error| PatternError(format!("it is no JSON: {error}")))?;
     let parse = |or| {
         let mut ways = Vec::new();
-        let mut parser = Parser { text, reader: Reader::new(text.as_bytes()), or };
+        let mut parser = Parser { text, reader: Reader::new(text.as_bytes()), or, depth: 0, copied: 0 };
         if parser.reader.kind()? != Kind::Object {
             return form("it must be an object, such as {\"subject\": [\"VmPoweredOnEvent\"]}");
         }
@@ -115,14 +118,17 @@ struct Parser<'a> {
     reader: Reader<'a>,
     /// Whether `$or` is an operator, along with the newer forms of `anything-but`.
     or: bool,
+    depth: usize,
+    copied: usize,
 }
 
 impl Parser<'_> {
     /// Takes one object's fields into all ways.
     fn object(&mut self, ways: &mut Vec<Way>, path: &mut Path, within_or: bool) -> Result<(), Wrong> {
-        if path.steps.len() >= DEEPEST {
+        if self.depth >= DEEPEST {
             return Err(NotJson.into());
         }
+        self.depth += 1;
         self.reader.enter();
         let mut first = true;
         while self.reader.more(b'}', first)? {
@@ -166,6 +172,7 @@ impl Parser<'_> {
                 format!("{place:?} asks for nothing")
             });
         }
+        self.depth -= 1;
         Ok(())
     }
 
@@ -181,6 +188,10 @@ impl Parser<'_> {
             branches += 1;
             if self.reader.kind()? != Kind::Object {
                 return form("\"$or\" must have a list of objects only");
+            }
+            self.copied += before.iter().map(|way| way.len() + 1).sum::<usize>();
+            if self.copied > MOST_COPIED {
+                return sense("its \"$or\" make too many combinations");
             }
             let mut branch = before.clone();
             self.object(&mut branch, path, true)?;

@@ -138,3 +138,38 @@ fn many_patterns_at_once_say_what_each_says_alone() {
         }
     }
 }
+
+#[test]
+fn a_pattern_cannot_take_much_memory() {
+    let either = |at: usize| format!(r#""$or":[{{"a{at}":[1]}},{{"b{at}":[1]}}]"#);
+    let pairs = |count: usize| (0..count).map(either).collect::<Vec<_>>().join(",");
+    assert!(Pattern::parse(&format!("{{{}}}", pairs(12))).is_ok(), "4,096 combinations");
+    let nested = format!("{{{},{}{}", pairs(12), r#""$or":[{"#.repeat(1000), "}]".repeat(1000) + "}");
+    for wrong in [format!("{{{}}}", pairs(13)), nested, format!("{}[1]{}", r#"{"a":"#.repeat(600), "}".repeat(600))] {
+        let error = Pattern::parse(&wrong).unwrap_err().to_string();
+        assert!(error.contains("combinations") || error.contains("levels deep"), "{error}");
+    }
+}
+
+#[test]
+fn long_lists_of_objects_are_matched_exactly_and_soon() {
+    let list =
+        |objects: &mut dyn Iterator<Item = String>| format!("{{\"x\":[{}]}}", objects.collect::<Vec<_>>().join(","));
+    let pattern = Pattern::parse(r#"{"x":{"a":[1],"b":[1]}}"#).unwrap();
+    let never = list(&mut (0..20_000).map(|at| format!(r#"{{"a":{},"b":{}}}"#, at % 2, (at + 1) % 2)));
+    assert!(!pattern.matches_json(never.as_bytes()));
+    let last = list(&mut (0..20_000).map(|at| format!(r#"{{"a":1,"b":{}}}"#, at / 19_999)));
+    assert!(pattern.matches_json(last.as_bytes()));
+    let absent = Pattern::parse(r#"{"x":{"a":[1],"b":[{"exists":false}]}}"#).unwrap();
+    assert!(!absent.matches_json(last.as_bytes()));
+    let without = list(
+        &mut (0..20_000).map(|at| if at == 9_999 { r#"{"a":1}"#.to_owned() } else { r#"{"a":1,"b":1}"#.to_owned() }),
+    );
+    assert!(absent.matches_json(without.as_bytes()));
+    // What would take for ever is taken as matching.
+    let lists: Vec<_> = (0..6).map(|at| format!("\"l{at}\":[{}]", vec![r#"{"k":1}"#; 100].join(","))).collect();
+    let event = format!("{{{},\"z\":[{{\"k\":2}},{{\"j\":1}}]}}", lists.join(","));
+    let asked: Vec<_> = (0..6).map(|at| format!(r#""l{at}":{{"k":[1]}}"#)).collect();
+    let pattern = Pattern::parse(&format!(r#"{{{},"z":{{"j":[1],"k":[2]}}}}"#, asked.join(","))).unwrap();
+    assert!(pattern.matches_json(event.as_bytes()));
+}
