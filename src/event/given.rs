@@ -28,6 +28,27 @@ struct Given<'a> {
     data: &'a RawValue,
 }
 
+/// Where a payload names what its event is about: the first that is there counts, as for events of a stream.
+const ENTITIES: [[&str; 2]; 6] = [
+    ["Vm", "Vm"],
+    ["Host", "Host"],
+    ["ComputeResource", "ComputeResource"],
+    ["Ds", "Datastore"],
+    ["Net", "Network"],
+    ["Datacenter", "Datacenter"],
+];
+
+/// The entity that a payload is about, such as `VirtualMachine:vm-56`; empty without one.
+fn entity(data: &str) -> String {
+    let data: serde_json::Value = serde_json::from_str(data).unwrap_or_default();
+    let entity = ENTITIES.iter().find_map(|[outer, inner]| {
+        let reference = &data[outer][inner];
+        let (kind, value) = (reference["Type"].as_str()?, reference["Value"].as_str()?);
+        (!value.is_empty()).then(|| format!("{kind}:{value}"))
+    });
+    entity.unwrap_or_default()
+}
+
 impl Event {
     /// An event as it was written: a CloudEvent in structured JSON, whose `data` is JSON. It is of the stream that its
     /// source names, and receivers get it unchanged.
@@ -51,6 +72,7 @@ impl Event {
             part
         };
         let (id, kind, subject, time) = (part(&given.id), part(&given.kind), part(&given.subject), part(&given.time));
+        let entity = part(&entity(given.data.get()));
         let data = part(given.data.get());
         let parts = Parts {
             stream: Arc::from(given.source),
@@ -59,7 +81,7 @@ impl Event {
             kind,
             subject,
             time,
-            entity: Span::default(),
+            entity,
             data,
             key: None,
             created: None,
@@ -82,6 +104,19 @@ mod tests {
         assert_eq!((event.id(), event.kind(), event.subject()), ("a\"b", "t", "VmPoweredOnEvent"));
         assert_eq!(event.source(), "https://vc/sdk");
         assert_eq!((event.time(), &*event.data(), &**event.stream()), ("", &br#"{"Key": 7}"#[..], "https://vc/sdk"));
+    }
+
+    #[test]
+    fn an_event_is_about_what_its_payload_names() {
+        let about = |data: &str| {
+            let json = format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":{data}}}"#);
+            Event::from_json(json.as_bytes()).unwrap().entity().to_owned()
+        };
+        let host = r#""Host":{"Name":"h","Host":{"Type":"HostSystem","Value":"host-21"}}"#;
+        let vm = r#""Vm":{"Name":"v","Vm":{"Type":"VirtualMachine","Value":"vm-56"}}"#;
+        assert_eq!(about(&format!("{{{host},{vm}}}")), "VirtualMachine:vm-56");
+        assert_eq!(about(&format!(r#"{{{host},"Vm":null}}"#)), "HostSystem:host-21");
+        assert_eq!((about(r#"{"Vm":7}"#), about("[1]")), (String::new(), String::new()));
     }
 
     #[test]

@@ -93,7 +93,8 @@ pub(super) fn proxy(proxies: &Matcher, to: &Uri) -> Option<Intercept> {
 fn is_here(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+        // Amazon's machines and containers keep their credentials at fd00:ec2::/32, too.
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.segments()[..2] == [0xfd00, 0x0ec2],
     }
 }
 
@@ -161,5 +162,27 @@ impl Write for Stream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().0).poll_write_vectored(cx, bufs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_this_machine_reaches_is_asked_without_a_proxy() {
+        for (address, here) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("169.254.169.254", true),
+            ("fe80::1", true),
+            ("fd00:ec2::254", true),
+            ("fd00:ec2::23", true),
+            ("fd00:ec3::254", false),
+            ("10.0.0.1", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_here(address.parse().unwrap()), here, "{address}");
+        }
     }
 }

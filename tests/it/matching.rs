@@ -72,8 +72,8 @@ fn of_one_event_it_is_said_which_part_fails() {
 
 #[test]
 fn a_rule_sees_the_envelope() {
-    let event = r#"{"id":"a","source":"https://vc/sdk","specversion":"1.0","type":"com.vmware.event.router/event","subject":"VmPoweredOnEvent","time":"2026-11-22T10:00:00.5Z","data":{"Key":7}}"#;
-    let rule = r#"{"detail-type":["VmPoweredOnEvent"],"time":["2026-11-22T10:00:00Z"],"id":["known later"],"account":[{"prefix":"1"}],"detail":{"data":{"Key":[7]}}}"#;
+    let event = r#"{"id":"a","source":"https://vc/sdk","specversion":"1.0","type":"com.vmware.event.router/event","subject":"VmPoweredOnEvent","time":"2026-11-22T10:00:00.5Z","data":{"Key":7,"Vm":{"Name":"web-1","Vm":{"Type":"VirtualMachine","Value":"vm-56"}}}}"#;
+    let rule = r#"{"detail-type":["VmPoweredOnEvent"],"time":["2026-11-22T10:00:00Z"],"id":["known later"],"resources":["vm-56"],"account":[{"prefix":"1"}],"detail":{"data":{"Key":[7]}}}"#;
     let (code, out, err) = match_events(event, &["-rule", "-pattern", rule]);
     assert_eq!((code, &*out, &*err), (Some(0), &*format!("{event}\n"), "1 of 1 events match\n"));
     let (code, _, err) = match_events(event, &["-rule", "-pattern", r#"{"subject":["VmPoweredOnEvent"]}"#]);

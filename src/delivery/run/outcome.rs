@@ -4,6 +4,19 @@ use std::time::SystemTime;
 
 use super::*;
 
+/// How an outcome came to be known.
+#[derive(Clone, Copy)]
+pub(super) struct Told {
+    /// When the attempt began; none for what the target said later, which tells nothing of the target now.
+    began: Option<Instant>,
+    /// Whether the attempt has not said the same of the target before, of another event.
+    news: bool,
+}
+
+impl Told {
+    pub(super) const LATER: Self = Self { began: None, news: true };
+}
+
 impl Delivery {
     pub(super) fn done(&mut self, done: Done) {
         match done {
@@ -13,8 +26,12 @@ impl Delivery {
                 track.in_flight -= 1;
                 self.in_flight -= 1;
                 track.status.attempt_ended(now - began);
+                // However many events it carried, an attempt says once that the target answers, or is busy.
+                let (mut answered, mut busy) = (false, false);
                 for (Attempted { position, .. }, outcome) in batch.into_iter().zip(outcomes) {
-                    self.outcome(at, position, outcome, Some(began), now);
+                    let said = if matches!(outcome, Outcome::Busy { .. }) { &mut busy } else { &mut answered };
+                    let news = !std::mem::replace(said, true);
+                    self.outcome(at, position, outcome, Told { began: Some(began), news }, now);
                     self.overtaken(at, position);
                 }
                 self.may_run(at);
@@ -27,19 +44,19 @@ impl Delivery {
         }
     }
 
-    /// What is to be done after an outcome. `began` tells when its attempt did;
-    /// none for what the target said later, which tells nothing of the target now.
+    /// What is to be done after an outcome.
     pub(super) fn outcome(
         &mut self,
         at: usize,
         position: Position,
         outcome: Outcome,
-        began: Option<Instant>,
+        Told { began, news }: Told,
         now: Instant,
     ) {
         let concurrency = self.options.concurrency;
         let track = &mut self.tracks[at];
         if let Some(began) = began
+            && news
             && !matches!(outcome, Outcome::Busy { .. })
         {
             track.answered(began, concurrency);
@@ -77,7 +94,7 @@ impl Delivery {
                     track.make_ready(position);
                 }
                 // What was said later says nothing new of a target that is being probed.
-                if began.is_some() || !track.is_open() {
+                if (began.is_some() && news) || !track.is_open() {
                     if let Some(until) = track.busy(began.unwrap_or(now), now, after, &why) {
                         self.alarms.push(Reverse((until, Alarm::Probe(at))));
                     }
@@ -182,7 +199,7 @@ impl Delivery {
         item.attempts -= 1;
         item.stage = Stage::InFlight;
         item.overdue = None;
-        self.outcome(at, position, outcome, None, Instant::now());
+        self.outcome(at, position, outcome, Told::LATER, Instant::now());
     }
 
     /// Acts on what the target said of an attempt before it was answered.
@@ -193,7 +210,7 @@ impl Delivery {
             self.settle_accepted(at, position, outcome);
         } else if matches!(outcome, Outcome::Delivered { .. }) {
             // The answer was lost, and the function was called all the same.
-            self.outcome(at, position, outcome, None, Instant::now());
+            self.outcome(at, position, outcome, Told::LATER, Instant::now());
         }
     }
 

@@ -185,7 +185,7 @@ fn test_event() -> Event {
 /// Sends one event, and reports what AWS says.
 pub(super) async fn send_test(of: &EventBridge, report: &mut Report) {
     let event = test_event();
-    let (what, ended) = match of.call(vec![entry(&event, &of.config.bus.text)]).await {
+    let (what, ended) = match of.put.call(vec![entry(&event, &of.config.bus.text)]).await {
         Ok(answer) => {
             let id = answer.entries().first().and_then(|entry| entry.event_id()).unwrap_or_default();
             (format!(" as {id}"), outcomes(1, &answer).pop())

@@ -60,8 +60,9 @@ pub(super) fn entry(event: &Event, bus: &str) -> PutEventsRequestEntry {
 fn trace(id: &str, micros: Option<i64>) -> String {
     let seconds = micros.and_then(|micros| u32::try_from(micros.div_euclid(1_000_000)).ok()).unwrap_or_default();
     let digest = digest::digest(&digest::SHA256, id.as_bytes());
-    let digits: String = digest.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("Root=1-{seconds:08x}-{digits}")
+    let mut first = [0; 16];
+    first[4..].copy_from_slice(&digest.as_ref()[..12]);
+    format!("Root=1-{seconds:08x}-{:024x}", u128::from_be_bytes(first))
 }
 
 /// Where events arrive: what of it AWS writes into each of them.

@@ -1,7 +1,8 @@
 //! One event bus of AWS EventBridge.
 //!
 //! `rules` knows which events the bus is for, as `client` reads it from AWS;
-//! `put` makes one attempt, with events as `entry` writes them; `failure` is
+//! `put` makes one attempt, with events as `entry` writes them, on the thread
+//! of `worker`; `failure` is
 //! what AWS's errors mean. When and in which order attempts are made is
 //! delivery's.
 
@@ -16,6 +17,7 @@ mod put;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,15 +48,21 @@ pub fn as_a_rule_sees<T>(event: &Event, see: impl FnOnce(&[(&str, Part<'_>)]) ->
 /// One event bus.
 pub struct EventBridge {
     config: Config,
-    aws: client::Aws,
+    aws: Arc<client::Aws>,
+    put: Arc<put::Put>,
     rules: rules::Rules,
+    worker: worker::Worker,
 }
 
 impl EventBridge {
     /// Does nothing yet.
     #[must_use]
     pub fn new(config: Config, status: Arc<ProcessorStatus>) -> Self {
-        Self { aws: client::Aws::new(&config), rules: rules::Rules::new(&config, status), config }
+        let aws = Arc::new(client::Aws::new(&config));
+        let put =
+            put::Put { aws: Arc::clone(&aws), bus: config.bus.text.clone(), most_bytes: config.max_request_bytes };
+        let rules = rules::Rules::new(&config, status);
+        Self { config, aws, put: Arc::new(put), rules, worker: worker::Worker::default() }
     }
 
     /// Reads the rules once. Whether what came can be used.
@@ -115,7 +123,10 @@ impl Processor for EventBridge {
 
     /// The bus is the only target.
     async fn attempt(&self, _target: &Target, batch: &[Delivery]) -> Vec<Outcome> {
-        self.put(batch).await
+        let (put, batch) = (Arc::clone(&self.put), batch.to_vec());
+        let sent = batch.len();
+        let outcomes = self.worker.run(async move { put.put(&batch).await }).await;
+        outcomes.unwrap_or_else(|| vec![put::lost(); sent])
     }
 
     async fn check(&self, report: &mut Report) {

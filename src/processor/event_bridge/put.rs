@@ -1,32 +1,42 @@
 //! One attempt: a request with up to ten events, and what AWS says of each.
 
+use std::sync::Arc;
+
 use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
-use futures_util::future::join_all;
 
-use super::EventBridge;
+use super::client::Aws;
 use super::entry::{entry, weight};
 use super::failure::{Failure, Kind, failure, kind_of};
 use crate::attempt::{Delivery, Outcome, Reason};
+use crate::event::Event;
 use crate::processor::{excerpt, one_line};
 
 /// As many events go in one request.
 pub(super) const MOST_ENTRIES: usize = 10;
 
-impl EventBridge {
+/// Puts events on the bus.
+pub(super) struct Put {
+    pub(super) aws: Arc<Aws>,
+    /// The bus as the configuration names it.
+    pub(super) bus: String,
+    /// How large the events of one request may be together.
+    pub(super) most_bytes: usize,
+}
+
+impl Put {
     /// Makes one attempt with a batch.
     pub(super) async fn put(&self, batch: &[Delivery]) -> Vec<Outcome> {
         let too_large: Vec<_> = batch.iter().map(|delivery| self.too_large(delivery)).collect();
         let fits = batch.iter().zip(&too_large).filter(|(_, too_large)| too_large.is_none());
-        let entries: Vec<_> = fits.map(|(delivery, _)| entry(&delivery.event, &self.config.bus.text)).collect();
-        let mut answers = self.put_entries(entries).await.into_iter();
-        let lost = || failed("the attempt had no outcome".to_owned());
+        let events: Vec<_> = fits.map(|(delivery, _)| &delivery.event).collect();
+        let mut answers = self.put_events(&events).await.into_iter();
         too_large.into_iter().map(|rejected| rejected.or_else(|| answers.next()).unwrap_or_else(lost)).collect()
     }
 
     /// Why AWS would never take it, whoever else is in the request.
     fn too_large(&self, delivery: &Delivery) -> Option<Outcome> {
-        let (bytes, most) = (weight(&delivery.event), self.config.max_request_bytes);
+        let (bytes, most) = (weight(&delivery.event), self.most_bytes);
         (bytes > most).then(|| {
             let text =
                 format!("the event has {bytes} bytes as AWS counts, and {most} are allowed (aws_max_request_bytes)");
@@ -34,26 +44,27 @@ impl EventBridge {
         })
     }
 
-    async fn put_entries(&self, entries: Vec<PutEventsRequestEntry>) -> Vec<Outcome> {
-        if entries.is_empty() {
+    async fn put_events(&self, events: &[&Event]) -> Vec<Outcome> {
+        if events.is_empty() {
             return Vec::new();
         }
-        let sent = entries.len();
-        match self.call(entries.clone()).await {
-            Ok(answer) => outcomes(sent, &answer),
-            // One of them spoils it for all: each shows for itself.
-            Err(Failure { kind: Kind::Invalid | Kind::TooLarge, .. }) if sent > 1 => {
-                let alone = entries.into_iter().map(|entry| async {
-                    match self.call(vec![entry]).await {
+        let entries = events.iter().map(|event| entry(event, &self.bus)).collect();
+        match self.call(entries).await {
+            Ok(answer) => outcomes(events.len(), &answer),
+            // One of them spoils it for all: each shows for itself, one after the other.
+            Err(Failure { kind: Kind::Invalid | Kind::TooLarge, .. }) if events.len() > 1 => {
+                let mut alone = Vec::with_capacity(events.len());
+                for event in events {
+                    alone.push(match self.call(vec![entry(event, &self.bus)]).await {
                         Ok(answer) => outcomes(1, &answer).swap_remove(0),
                         Err(failure) => outcome(failure),
-                    }
-                });
-                join_all(alone).await
+                    });
+                }
+                alone
             }
             Err(failure) => {
                 let same = outcome(failure);
-                vec![same; sent]
+                vec![same; events.len()]
             }
         }
     }
@@ -73,6 +84,11 @@ impl EventBridge {
             }
         }
     }
+}
+
+/// What is said of an event of which nothing is known.
+pub(super) fn lost() -> Outcome {
+    failed("the attempt had no outcome".to_owned())
 }
 
 fn failed(text: String) -> Outcome {

@@ -241,19 +241,20 @@ async fn refused_credentials_are_read_anew() {
     .await;
     let key = AccessKey { id: file_secret, secret: Secret::literal("s"), token: None };
     let (bus, _) = processor(Config { access_key: Some(key), ..config(&aws.url) });
+    // On this thread, whose time the test moves.
     let one = batch(&["A"], 10);
-    let outcomes = attempt(&bus, &one).await;
+    let outcomes = bus.put.put(&one).await;
     let Outcome::Busy { why, .. } = &outcomes[0] else { panic!("{outcomes:?}") };
     assert!(why.text.contains("renew the session token") && !why.text.contains("hunter2"), "{why:?}");
     std::fs::write(&file, "AKIDNEW").unwrap();
     // Not with each refusal, but soon.
-    assert!(matches!(attempt(&bus, &one).await[0], Outcome::Busy { .. }));
+    assert!(matches!(bus.put.put(&one).await[0], Outcome::Busy { .. }));
     tokio::time::advance(Duration::from_secs(6)).await;
-    assert!(matches!(attempt(&bus, &one).await[0], Outcome::Busy { .. }));
-    assert_eq!(attempt(&bus, &one).await[0], Outcome::Delivered { status: Some(200) });
+    assert!(matches!(bus.put.put(&one).await[0], Outcome::Busy { .. }));
+    assert_eq!(bus.put.put(&one).await[0], Outcome::Delivered { status: Some(200) });
     std::fs::remove_file(&file).unwrap();
     let (bus, _) = processor(Config { access_key: bus.config.access_key.clone(), ..config(&aws.url) });
-    let outcomes = attempt(&bus, &one).await;
+    let outcomes = bus.put.put(&one).await;
     assert!(matches!(&outcomes[0], Outcome::Busy { why, .. } if why.text.contains("cannot be read")), "{outcomes:?}");
 }
 
