@@ -51,13 +51,13 @@ pub(super) async fn check(of: &EventBridge, report: &mut Report) {
         config.bus.name, config.region
     ));
     describe(of, &sdk, report).await;
-    if config.rules.is_empty() {
+    if config.all_events {
         let what = if config.delivery.filter.is_some() { "those that \"pattern\" means" } else { "every event" };
         report.ok(format!("no rules are configured: {what} would be sent"));
     }
     let believed = test_pattern(of, &sdk, ANY).await;
     match &believed {
-        _ if config.rules.is_empty() => {}
+        _ if config.all_events => {}
         Ok(true) => report.ok("patterns may be tested (events:TestEventPattern)"),
         Ok(false) => {
             report.ok("note: TestEventPattern gives no result here, so our reading of the patterns stands alone")

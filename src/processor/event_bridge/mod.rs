@@ -73,7 +73,7 @@ impl EventBridge {
 #[async_trait]
 impl Processor for EventBridge {
     async fn run(&self, stop: CancellationToken) {
-        if self.config.rules.is_empty() {
+        if self.config.all_events {
             self.rules.settled();
             return stop.cancelled().await;
         }

@@ -230,11 +230,9 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn new(config: &Config, status: Arc<ProcessorStatus>) -> Self {
-        // Where there are no rules, nothing needs to be read.
-        let all = config.rules.is_empty();
         Self {
             status,
-            current: ArcSwap::from_pointee(Chosen::new(config, Vec::new(), all)),
+            current: ArcSwap::from_pointee(Chosen::new(config, Vec::new(), config.all_events)),
             ready: watch::Sender::new(false),
             book: Mutex::default(),
         }

@@ -31,6 +31,7 @@ pub(super) fn config(endpoint: &str) -> Config {
         region: "eu-central-1".to_owned(),
         bus: Bus::parse("vmware").unwrap(),
         rules: vec![RuleArn::parse(RULE).unwrap()],
+        all_events: false,
         sync_interval: Duration::from_secs(300),
         access_key: Some(AccessKey {
             id: secret("AKIDEXAMPLE"),
