@@ -215,8 +215,10 @@ pub struct Config {
     pub region: String,
     /// The bus.
     pub bus: Bus,
-    /// The rules that say what is wanted; empty: all that comes.
+    /// The rules that say what is wanted.
     pub rules: Vec<RuleArn>,
+    /// No rules are asked for: all that comes is wanted. Somebody has said so; that there are no rules does not.
+    pub all_events: bool,
     /// How often they are read again.
     pub sync_interval: Duration,
     /// None for AWS's default chain.
@@ -253,7 +255,7 @@ impl Config {
         if let Some(bus) = &bus {
             agree(section, region.as_deref(), bus, &rules);
         }
-        wanted(section);
+        let all_events = wanted(section);
         let role = section.parsed(&ROLE_ARN, parse_role);
         let external_id = section.parsed(&EXTERNAL_ID, parse_external_id);
         if section.has(&EXTERNAL_ID) && !section.has(&ROLE_ARN) {
@@ -277,13 +279,14 @@ impl Config {
             region,
             bus,
             rules,
+            all_events,
         }
     }
 }
 
 /// The rules, each once. Those that are wrong are noted, and left out.
 fn rules(section: &mut Section) -> Vec<RuleArn> {
-    let given = section.parsed(&RULE_ARN, |text| Ok(parse_list(text))).unwrap_or_default();
+    let given = section.parsed(&RULE_ARN, parse_rules).unwrap_or_default();
     if section.has(&RULE_ARN) && given.len() > MOST_RULES {
         let complaint = Complaint::new(
             format!("names {} rules, and {MOST_RULES} are possible", given.len()),
@@ -302,6 +305,16 @@ fn rules(section: &mut Section) -> Vec<RuleArn> {
         }
     }
     rules.into_iter().collect()
+}
+
+/// What is given names a rule: a list that something was to fill and did not is no wish for every event.
+fn parse_rules(text: &str) -> Result<Vec<String>, Complaint> {
+    let rules = parse_list(text);
+    if rules.is_empty() {
+        let hint = "name one, or leave it out and say with \"pattern\" or \"aws_all_events\" what is wanted";
+        return Err(Complaint::new("names no rule", hint));
+    }
+    Ok(rules)
 }
 
 /// Region, bus and rules must be of one place.
@@ -337,8 +350,8 @@ fn agree(section: &mut Section, region: Option<&str>, bus: &Bus, rules: &[RuleAr
     }
 }
 
-/// Somebody has to say which events are wanted.
-fn wanted(section: &mut Section) {
+/// Somebody has to say which events are wanted. Whether it is all that come.
+fn wanted(section: &mut Section) -> bool {
     let all = section.bool(&ALL_EVENTS);
     if section.has(&RULE_ARN) {
         if all {
@@ -350,6 +363,7 @@ fn wanted(section: &mut Section) {
         let hint = "add it, or \"pattern\", or \"aws_all_events\": \"true\"";
         section.complain(&RULE_ARN, Complaint::new("is missing, so that no event is wanted", hint));
     }
+    !section.has(&RULE_ARN) && (all || section.has(&PATTERN))
 }
 
 fn parse_external_id(text: &str) -> Result<String, Complaint> {

@@ -68,20 +68,20 @@ impl EventBridge {
     /// Reads the rules once. Whether what came can be used.
     async fn sync(&self) -> bool {
         let sdk = self.aws.sdk().await;
-        let listed = rules::list(&sdk, &self.config).await;
+        let (listed, caller) = tokio::join!(rules::list(&sdk, &self.config), rules::caller(&sdk, &self.config));
         if let Err(failure) = &listed
             && failure.kind == failure::Kind::Credentials
         {
             self.aws.refused(&sdk).await;
         }
-        self.rules.take(&self.config, listed).await
+        self.rules.take(&self.config, listed, caller.as_deref()).await
     }
 }
 
 #[async_trait]
 impl Processor for EventBridge {
     async fn run(&self, stop: CancellationToken) {
-        if self.config.rules.is_empty() {
+        if self.config.all_events {
             self.rules.settled();
             return stop.cancelled().await;
         }

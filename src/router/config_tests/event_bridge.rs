@@ -90,6 +90,7 @@ fn every_option_is_taken() {
     assert_eq!(&*config.name, "aws_event_bridge@eu-west-1/1/vmware/off,on");
     assert_eq!((config.address.as_str(), config.bus.name.as_str()), (bus, "vmware"));
     assert_eq!(config.rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["off", "on"]);
+    assert!(!config.all_events, "a pattern beside rules narrows them");
     assert_eq!(config.access_key.unwrap().token.unwrap().read().unwrap().expose(), "c");
     let role = config.role.unwrap();
     assert_eq!((role.arn.as_str(), role.external_id.as_deref()), ("arn:aws:iam::1:role/r", Some("west")));
@@ -102,7 +103,7 @@ fn every_option_is_taken() {
     let chain = json!({ "method": "default_chain" });
     let options = json!({ "aws_region": "eu-west-1", "aws_all_events": "true" });
     let config = taken(&entry_with(&chain, &options));
-    assert!(config.access_key.is_none() && config.rules.is_empty());
+    assert!(config.access_key.is_none() && config.rules.is_empty() && config.all_events);
     assert_eq!((&*config.name, config.address.as_str()), ("aws_event_bridge@eu-west-1/default", "eu-west-1/default"));
 }
 
@@ -115,10 +116,18 @@ fn what_is_wrong_is_told() {
     };
     let missing = "options.aws_eventbridge_rule_arn: is missing, so that no event is wanted; add it, or \"pattern\", or \
                    \"aws_all_events\": \"true\"";
+    let empty = "options.aws_eventbridge_rule_arn: names no rule; name one, or leave it out and say with \"pattern\" or \
+                 \"aws_all_events\" what is wanted";
     for (entry, expected) in [
         (entry(&json!({})), vec!["options.aws_region: is missing; add it, such as \"eu-central-1\"", missing]),
         (region(json!({})), vec![missing]),
         (region(json!({ "aws_all_events": "false" })), vec![missing]),
+        (region(json!({ "aws_eventbridge_rule_arn": "," })), vec![empty]),
+        (region(json!({ "aws_eventbridge_rule_arn": " , ", "pattern": "{\"subject\":[\"x\"]}" })), vec![empty]),
+        (
+            region(json!({ "aws_eventbridge_rule_arn": "" })),
+            vec!["options.aws_eventbridge_rule_arn: is empty; give a value, or leave the option out"],
+        ),
         (
             region(json!({ "aws_all_events": "true", "aws_eventbridge_rule_arn": RULE })),
             vec!["options.aws_all_events: is \"true\", and there are rules; remove this, or aws_eventbridge_rule_arn"],
@@ -259,6 +268,7 @@ fn the_schema_agrees() {
         (entry(&json!({ "aws_all_events": "true" })), false),
         (entry(&json!({ "aws_region": "Frankfurt", "aws_all_events": "true" })), false),
         (entry(&json!({ "aws_region": "eu-central-1", "aws_eventbridge_rule_arn": "vmware" })), false),
+        (entry(&json!({ "aws_region": "eu-central-1", "aws_eventbridge_rule_arn": " , " })), false),
         (entry(&json!({ "aws_region": "eu-central-1", "aws_all_events": "true", "aws_role_arn": "r" })), false),
         (
             entry_with(
