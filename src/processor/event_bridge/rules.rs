@@ -1,6 +1,6 @@
 //! The rules that say which events are wanted, read from AWS again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -141,7 +141,11 @@ enum Use {
 
 /// What is known of the rules.
 #[derive(Debug, Default)]
-struct Book(BTreeMap<RuleArn, Use>);
+struct Book {
+    uses: BTreeMap<RuleArn, Use>,
+    /// The rules that have been on the bus while this process runs: one that is not there any more was taken away.
+    seen: BTreeSet<RuleArn>,
+}
 
 /// What a reading of the rules came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -153,6 +157,8 @@ struct Taken {
     lacks: Vec<String>,
     /// The rules of which nobody can say what they choose.
     unclear: Vec<String>,
+    /// The rules that have never been there: nobody knows what they are to choose.
+    missing: Vec<String>,
 }
 
 impl Book {
@@ -160,7 +166,10 @@ impl Book {
         let mut taken = Taken::default();
         for arn in rules {
             let name = &arn.name;
-            let before = self.0.get(arn);
+            let before = self.uses.get(arn);
+            if listing.rules.contains_key(arn) {
+                self.seen.insert(arn.clone());
+            }
             let now = match listing.rules.get(arn) {
                 None => {
                     let other = listing.namesakes.get(name);
@@ -168,7 +177,12 @@ impl Book {
                         Some(other) => format!("there is {other}: correct the ARN, or use that account's credentials"),
                         None => "create it, or correct the ARN".to_owned(),
                     };
-                    taken.lacks.push(format!("rule {name} is not on bus {}, and chooses no event: {hint}", arn.bus));
+                    if !self.seen.contains(arn) {
+                        taken.missing.push(format!("rule {name} is not on bus {}: {hint}", arn.bus));
+                        continue;
+                    }
+                    let what = format!("rule {name} is not on bus {} any more, and chooses no event: {hint}", arn.bus);
+                    taken.lacks.push(what);
                     Use::Nothing
                 }
                 Some(Found { enabled: false, .. }) => {
@@ -206,13 +220,13 @@ impl Book {
                 }
                 Use::Nothing | Use::Unclear => {}
             }
-            self.0.insert(arn.clone(), now);
+            self.uses.insert(arn.clone(), now);
         }
         taken
     }
 
     fn patterns(&self) -> Vec<Pattern> {
-        let used = self.0.values().filter_map(|of| match of {
+        let used = self.uses.values().filter_map(|of| match of {
             Use::By(pattern) => Pattern::parse(pattern).ok(),
             Use::Nothing | Use::Unclear => None,
         });
@@ -268,10 +282,11 @@ impl Rules {
         };
         let mut taken = book.take(&config.rules, &listing);
         let ready = *self.ready.borrow();
-        if !ready && !taken.unclear.is_empty() {
-            // Nothing is passed over because of a rule that we do not understand.
-            self.status.refresh_failed(&taken.unclear.join("; "));
-            book.0.clear();
+        let waits_for: Vec<_> = taken.missing.iter().chain(&taken.unclear).map(String::as_str).collect();
+        if !ready && !waits_for.is_empty() {
+            // Nothing is passed over because of a rule that we have never seen, or do not understand.
+            self.status.refresh_failed(&waits_for.join("; "));
+            book.uses.clear();
             return false;
         }
         // What has been going on does not stop; AWS chooses for itself anyway.
@@ -353,18 +368,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rule_that_is_not_there_chooses_nothing_and_is_told() {
+    async fn a_rule_that_was_never_there_is_waited_for() {
         let config = config("http://127.0.0.1:1");
         let rules = rules(&config);
+        let waits_for = |hint: &str| {
+            let ProcessorState::NotReady { why: Some(why) } = rules.status.state() else { panic!("it waits") };
+            assert_eq!(why, format!("rule vmware-event-router is not on bus vmware: {hint}"));
+            assert!(!*rules.ready.borrow());
+        };
+        for _ in 0..2 {
+            assert!(!rules.take(&config, Ok(Listing::default())).await);
+            waits_for("create it, or correct the ARN");
+        }
         let mut elsewhere = Listing::default();
         elsewhere.namesakes.insert("vmware-event-router".to_owned(), "arn:of:another".to_owned());
-        assert!(rules.take(&config, Ok(elsewhere)).await);
-        assert_eq!(chosen(&rules), [false, false]);
-        assert!(rules.status.lacking().unwrap().contains("there is arn:of:another"));
+        assert!(!rules.take(&config, Ok(elsewhere)).await);
+        waits_for("there is arn:of:another: correct the ARN, or use that account's credentials");
+        assert!(rules.take(&config, Ok(listing(true, Some(ON)))).await);
+        assert!(*rules.ready.borrow());
+        assert_eq!(chosen(&rules), [true, false]);
+    }
+
+    #[tokio::test]
+    async fn one_of_several_rules_that_was_never_there_is_waited_for_too() {
+        let mut config = config("http://127.0.0.1:1");
+        config.rules.push(RuleArn::parse(&format!("{RULE}-2")).unwrap());
+        let rules = rules(&config);
+        assert!(!rules.take(&config, Ok(listing(true, Some(ON)))).await);
+        let mut both = listing(true, Some(ON));
+        let second = Found { enabled: true, pattern: Some(OFF.to_owned()) };
+        both.rules.insert(config.rules[1].clone(), second);
+        assert!(rules.take(&config, Ok(both)).await);
+        assert_eq!(chosen(&rules), [true, true]);
+    }
+
+    #[tokio::test]
+    async fn a_rule_that_is_taken_away_chooses_nothing_and_is_told() {
+        let config = config("http://127.0.0.1:1");
+        let rules = rules(&config);
         assert!(rules.take(&config, Ok(listing(true, Some(ON)))).await);
         assert!(rules.take(&config, Ok(Listing::default())).await);
         assert_eq!(chosen(&rules), [false, false]);
-        assert!(rules.status.lacking().unwrap().contains("create it"));
+        assert!(
+            rules.status.lacking().unwrap().contains("is not on bus vmware any more, and chooses no event: create")
+        );
+        assert!(rules.take(&config, Ok(listing(true, Some(OFF)))).await);
+        assert_eq!(chosen(&rules), [false, true]);
     }
 
     #[tokio::test]
