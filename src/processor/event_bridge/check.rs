@@ -4,11 +4,12 @@ use aws_sdk_eventbridge::error::SdkError;
 use uuid::Uuid;
 
 use super::EventBridge;
+use super::arn::RuleArn;
 use super::client::Sdk;
-use super::entry::{entry, envelope, is_meant};
+use super::entry::{Place, entry, envelope, is_meant};
 use super::failure::{Failure, Kind, failure};
 use super::put::{outcome, outcomes};
-use super::rules::{Found, Listing, list, place};
+use super::rules::{Found, Listing, caller, list, place};
 use crate::attempt::Outcome;
 use crate::event::{Attributes, Event, PageBuilder, TYPE_PREFIX};
 use crate::pattern::{Pattern, Patterns};
@@ -55,17 +56,23 @@ pub(super) async fn check(of: &EventBridge, report: &mut Report) {
         let what = if config.delivery.filter.is_some() { "those that \"pattern\" means" } else { "every event" };
         report.ok(format!("no rules are configured: {what} would be sent"));
     }
-    let believed = test_pattern(of, &sdk, ANY).await;
+    let place = place(config, caller(&sdk, config).await.as_deref());
+    let believed = test_pattern(&sdk, ANY, &place).await;
     match &believed {
         _ if config.all_events => {}
+        Ok(_) if place.account.is_none() => report.ok(
+            "note: the account of these credentials is not known: events count as matching whatever account a rule \
+             asks for, and our reading of the patterns stands alone",
+        ),
         Ok(true) => report.ok("patterns may be tested (events:TestEventPattern)"),
         Ok(false) => {
             report.ok("note: TestEventPattern gives no result here, so our reading of the patterns stands alone")
         }
         Err(failure) => report.warn(format!("patterns may not be tested, only read: {}", advised(failure))),
     }
+    let believed = matches!(believed, Ok(true)) && place.account.is_some();
     for arn in &config.rules {
-        rule(of, &sdk, &arn.name, listing.rules.get(arn), &listing, matches!(believed, Ok(true)), report).await;
+        rule(&sdk, arn, &listing, &place, believed, report).await;
     }
     report.ok("note: whether events may be sent (events:PutEvents) shows only when one is: check -send-test sends one");
 }
@@ -108,22 +115,15 @@ async fn describe(of: &EventBridge, sdk: &Sdk, report: &mut Report) {
     }
 }
 
-async fn rule(
-    of: &EventBridge,
-    sdk: &Sdk,
-    name: &str,
-    found: Option<&Found>,
-    listing: &Listing,
-    believed: bool,
-    report: &mut Report,
-) {
-    let pattern = match found {
+async fn rule(sdk: &Sdk, arn: &RuleArn, listing: &Listing, place: &Place, believed: bool, report: &mut Report) {
+    let name = &arn.name;
+    let pattern = match listing.rules.get(arn) {
         None => {
             let hint = match listing.namesakes.get(name) {
                 Some(other) => format!("there is {other}: correct the ARN, or use that account's credentials"),
                 None => "create it, or correct the ARN".to_owned(),
             };
-            return report.fail(format!("rule {name} is not on bus {}; {hint}", of.config.bus.name));
+            return report.fail(format!("rule {name} is not on bus {}; {hint}", arn.bus));
         }
         Some(Found { pattern: None, .. }) => {
             return report.warn(format!("rule {name} has a schedule and no event pattern: it chooses no event"));
@@ -138,7 +138,7 @@ async fn rule(
         }
     };
     let ours = match Pattern::parse(pattern) {
-        Ok(read) => is_meant(&sample(), &place(&of.config), &Patterns::new(vec![read])),
+        Ok(read) => is_meant(&sample(), place, &Patterns::new(vec![read])),
         Err(error) => return report.fail(format!("rule {name}: {error}; its events would wait")),
     };
     let verdict = if ours { "would" } else { "would not" };
@@ -146,7 +146,7 @@ async fn rule(
     if !believed {
         return;
     }
-    match test_pattern(of, sdk, pattern).await {
+    match test_pattern(sdk, pattern, place).await {
         Ok(theirs) if theirs != ours => {
             let theirs = if theirs { "would" } else { "would not" };
             report.warn(format!("rule {name}: AWS says that it {theirs} match; please report this, with the pattern"));
@@ -157,8 +157,8 @@ async fn rule(
 }
 
 /// What AWS makes of a pattern and the sample.
-async fn test_pattern(of: &EventBridge, sdk: &Sdk, pattern: &str) -> Result<bool, Failure> {
-    let event = envelope(&sample(), &place(&of.config));
+async fn test_pattern(sdk: &Sdk, pattern: &str, place: &Place) -> Result<bool, Failure> {
+    let event = envelope(&sample(), place);
     let answer = sdk.events.test_event_pattern().event_pattern(pattern).event(event).send().await;
     answer.map(|answer| answer.result()).map_err(|error| failure("TestEventPattern", &error))
 }

@@ -11,11 +11,13 @@ use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentials
 use aws_sdk_eventbridge::config::StalledStreamProtectionConfig;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::config::{AccessKey, Config, Role};
 use super::connector::Connector;
+use super::failure::failure;
 use crate::config::SecretError;
 
 /// The name of a session under a role, and of ours in what AWS logs.
@@ -28,7 +30,21 @@ const RENEWAL: Duration = Duration::from_secs(5);
 pub(super) struct Sdk {
     pub(super) events: aws_sdk_eventbridge::Client,
     pub(super) sts: aws_sdk_sts::Client,
+    account: OnceCell<String>,
     made: Instant,
+}
+
+impl Sdk {
+    /// Whose account the credentials are of, if STS says so: asked until it answers, and then known.
+    pub(super) async fn account(&self) -> Option<String> {
+        let ask = || async {
+            let answer = self.sts.get_caller_identity().send().await;
+            let answer =
+                answer.map_err(|error| debug!(why = failure("GetCallerIdentity", &error).why.text, "no account"));
+            answer?.account.filter(|account| !account.is_empty()).ok_or(())
+        };
+        self.account.get_or_try_init(ask).await.ok().cloned()
+    }
 }
 
 /// Makes the clients, and makes them anew when credentials are refused: keys rotate.
@@ -66,6 +82,7 @@ impl Aws {
         let sdk = Arc::new(Sdk {
             events: aws_sdk_eventbridge::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
+            account: OnceCell::new(),
             made: Instant::now(),
         });
         *current = Some(Arc::clone(&sdk));

@@ -64,10 +64,11 @@ fn trace(id: &str, micros: Option<i64>) -> String {
     format!("Root=1-{seconds:08x}-{digits}")
 }
 
-/// Where events arrive: what of it AWS writes into each of them.
+/// What AWS writes into each event about where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    pub(super) account: String,
+    /// The account that sends, which need not be the bus's; none where nobody can say whose that is.
+    pub(super) account: Option<String>,
     pub(super) region: String,
 }
 
@@ -96,7 +97,7 @@ pub(super) fn with_envelope<T>(event: &Event, place: Option<&Place>, see: impl F
         ("id", Part::Unknown),
         ("detail-type", Part::Text(detail_type(event))),
         ("source", Part::Text(&source)),
-        ("account", place.map_or(Part::Unknown, |place| Part::Text(&place.account))),
+        ("account", place.and_then(|place| place.account.as_deref()).map_or(Part::Unknown, Part::Text)),
         ("time", time.as_deref().map_or(Part::Unknown, Part::Text)),
         ("region", place.map_or(Part::Unknown, |place| Part::Text(&place.region))),
         ("resources", Part::Texts(if resource.is_some() { &resources } else { &[] })),
@@ -109,7 +110,7 @@ pub(super) fn is_meant(event: &Event, place: &Place, patterns: &Patterns) -> boo
     with_envelope(event, Some(place), |envelope| patterns.any(envelope))
 }
 
-/// The event as it will be on the bus, with some id.
+/// The event as it will be on the bus, with some id, and some account if that is not known.
 pub(super) fn envelope(event: &Event, place: &Place) -> String {
     let json = event.json();
     let detail: serde_json::Value = serde_json::from_slice(&json).unwrap_or_default();
@@ -118,7 +119,7 @@ pub(super) fn envelope(event: &Event, place: &Place) -> String {
         "id": "00000000-0000-0000-0000-000000000000",
         "detail-type": detail_type(event),
         "source": event.source(),
-        "account": place.account,
+        "account": place.account.as_deref().unwrap_or("000000000000"),
         "time": whole_seconds(event),
         "region": place.region,
         "resources": resource(event).into_iter().collect::<Vec<_>>(),
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn rules_see_what_will_be_on_the_bus() {
-        let place = Place { account: "123".to_owned(), region: "eu-central-1".to_owned() };
+        let place = Place { account: Some("123".to_owned()), region: "eu-central-1".to_owned() };
         let event = powered_on();
         for (pattern, meant) in [
             (r#"{"detail":{"subject":["VmPoweredOnEvent","VmPoweredOffEvent"]}}"#, true),
@@ -199,6 +200,9 @@ mod tests {
             let patterns = Patterns::new(vec![Pattern::parse(pattern).unwrap()]);
             assert_eq!(is_meant(&event, &place, &patterns), meant, "{pattern}");
         }
+        let unknown = Place { account: None, ..place.clone() };
+        let patterns = Patterns::new(vec![Pattern::parse(r#"{"account":["124"]}"#).unwrap()]);
+        assert!(is_meant(&event, &unknown, &patterns), "it may be that account");
         let envelope: serde_json::Value = serde_json::from_str(&envelope(&event, &place)).unwrap();
         assert_eq!((&envelope["time"], &envelope["resources"][0]), (&"2020-02-11T21:28:23Z".into(), &"vm-56".into()));
         assert_eq!(envelope["detail"]["subject"], "VmPoweredOnEvent");

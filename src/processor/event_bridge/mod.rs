@@ -60,13 +60,13 @@ impl EventBridge {
     /// Reads the rules once. Whether what came can be used.
     async fn sync(&self) -> bool {
         let sdk = self.aws.sdk().await;
-        let listed = rules::list(&sdk, &self.config).await;
+        let (listed, caller) = tokio::join!(rules::list(&sdk, &self.config), rules::caller(&sdk, &self.config));
         if let Err(failure) = &listed
             && failure.kind == failure::Kind::Credentials
         {
             self.aws.refused(&sdk).await;
         }
-        self.rules.take(&self.config, listed).await
+        self.rules.take(&self.config, listed, caller.as_deref()).await
     }
 }
 

@@ -36,18 +36,30 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    fn new(config: &Config, patterns: Vec<Pattern>, all: bool) -> Self {
+    fn new(config: &Config, patterns: Vec<Pattern>, all: bool, place: Place) -> Self {
         let bus = Target::new(&config.bus.name);
-        let place = place(config);
         let to = Targets::from([bus.clone()]);
         Self { patterns: Patterns::new(patterns), all, place, bus, to, nobody: Targets::from([]) }
     }
 }
 
-/// What AWS will write into the events.
-pub(super) fn place(config: &Config) -> Place {
-    let account = config.rules.first().map(|rule| rule.account.clone()).unwrap_or_default();
-    Place { account, region: config.region.clone() }
+/// What AWS will write into the events, which come from the caller's account if that is known.
+pub(super) fn place(config: &Config, caller: Option<&str>) -> Place {
+    let account = match &config.bus.place {
+        // A name alone means a bus of the caller's own account, and so do its rules.
+        None => config.rules.first().map(|rule| rule.account.as_str()),
+        // The bus and its rules may be another account's, and say nothing of the caller.
+        Some(_) => caller,
+    };
+    Place { account: account.map(str::to_owned), region: config.region.clone() }
+}
+
+/// The account of the caller, where the bus does not say it.
+pub(super) async fn caller(sdk: &Sdk, config: &Config) -> Option<String> {
+    match &config.bus.place {
+        None => None,
+        Some(_) => sdk.account().await,
+    }
 }
 
 impl Routes for Chosen {
@@ -241,7 +253,7 @@ impl Rules {
     pub(super) fn new(config: &Config, status: Arc<ProcessorStatus>) -> Self {
         Self {
             status,
-            current: ArcSwap::from_pointee(Chosen::new(config, Vec::new(), config.all_events)),
+            current: ArcSwap::from_pointee(Chosen::new(config, Vec::new(), config.all_events, place(config, None))),
             ready: watch::Sender::new(false),
             book: Mutex::default(),
         }
@@ -265,8 +277,8 @@ impl Rules {
         self.ready.send_replace(true);
     }
 
-    /// Takes what AWS says now. Whether that can be used.
-    pub(super) async fn take(&self, config: &Config, listed: Result<Listing, Failure>) -> bool {
+    /// Takes what AWS says now, to a caller of that account. Whether that can be used.
+    pub(super) async fn take(&self, config: &Config, listed: Result<Listing, Failure>, caller: Option<&str>) -> bool {
         let mut book = self.book.lock().await;
         let listing = match listed {
             Ok(listing) => listing,
@@ -288,8 +300,9 @@ impl Rules {
         let all = !taken.unclear.is_empty();
         let unclear = taken.unclear.drain(..).map(|what| format!("{what}; every event is sent until it can"));
         taken.lacks.extend(unclear);
-        if taken.changed {
-            self.current.store(Arc::new(Chosen::new(config, book.patterns(), all)));
+        let place = place(config, caller);
+        if taken.changed || self.current.load().place != place {
+            self.current.store(Arc::new(Chosen::new(config, book.patterns(), all, place)));
         }
         for what in taken.told {
             self.status.routes_changed(&what);
@@ -304,6 +317,7 @@ impl Rules {
 mod tests {
     use super::*;
     use crate::event::{Attributes, PageBuilder};
+    use crate::processor::event_bridge::arn::Bus;
     use crate::processor::event_bridge::tests::{RULE, config};
     use crate::telemetry::{ProcessorState, Telemetry};
 
@@ -349,7 +363,7 @@ mod tests {
         ] {
             let before = rules.current();
             let was = chosen(&rules);
-            assert!(rules.take(&config, Ok(listing(enabled, pattern))).await);
+            assert!(rules.take(&config, Ok(listing(enabled, pattern)), None).await);
             assert_eq!(chosen(&rules), expected, "{pattern:?}");
             if was == expected {
                 assert!(Arc::ptr_eq(&before, &rules.current()), "no version without a change");
@@ -373,14 +387,14 @@ mod tests {
             assert!(!*rules.ready.borrow());
         };
         for _ in 0..2 {
-            assert!(!rules.take(&config, Ok(Listing::default())).await);
+            assert!(!rules.take(&config, Ok(Listing::default()), None).await);
             waits_for("create it, or correct the ARN");
         }
         let mut elsewhere = Listing::default();
         elsewhere.namesakes.insert("vmware-event-router".to_owned(), "arn:of:another".to_owned());
-        assert!(!rules.take(&config, Ok(elsewhere)).await);
+        assert!(!rules.take(&config, Ok(elsewhere), None).await);
         waits_for("there is arn:of:another: correct the ARN, or use that account's credentials");
-        assert!(rules.take(&config, Ok(listing(true, Some(ON)))).await);
+        assert!(rules.take(&config, Ok(listing(true, Some(ON))), None).await);
         assert!(*rules.ready.borrow());
         assert_eq!(chosen(&rules), [true, false]);
     }
@@ -390,11 +404,11 @@ mod tests {
         let mut config = config("http://127.0.0.1:1");
         config.rules.push(RuleArn::parse(&format!("{RULE}-2")).unwrap());
         let rules = rules(&config);
-        assert!(!rules.take(&config, Ok(listing(true, Some(ON)))).await);
+        assert!(!rules.take(&config, Ok(listing(true, Some(ON))), None).await);
         let mut both = listing(true, Some(ON));
         let second = Found { enabled: true, pattern: Some(OFF.to_owned()) };
         both.rules.insert(config.rules[1].clone(), second);
-        assert!(rules.take(&config, Ok(both)).await);
+        assert!(rules.take(&config, Ok(both), None).await);
         assert_eq!(chosen(&rules), [true, true]);
     }
 
@@ -402,13 +416,13 @@ mod tests {
     async fn a_rule_that_is_taken_away_chooses_nothing_and_is_told() {
         let config = config("http://127.0.0.1:1");
         let rules = rules(&config);
-        assert!(rules.take(&config, Ok(listing(true, Some(ON)))).await);
-        assert!(rules.take(&config, Ok(Listing::default())).await);
+        assert!(rules.take(&config, Ok(listing(true, Some(ON))), None).await);
+        assert!(rules.take(&config, Ok(Listing::default()), None).await);
         assert_eq!(chosen(&rules), [false, false]);
         assert!(
             rules.status.lacking().unwrap().contains("is not on bus vmware any more, and chooses no event: create")
         );
-        assert!(rules.take(&config, Ok(listing(true, Some(OFF)))).await);
+        assert!(rules.take(&config, Ok(listing(true, Some(OFF))), None).await);
         assert_eq!(chosen(&rules), [false, true]);
     }
 
@@ -416,18 +430,45 @@ mod tests {
     async fn nothing_is_passed_over_because_of_a_pattern_that_is_not_understood() {
         let config = config("http://127.0.0.1:1");
         let rules = rules(&config);
-        assert!(!rules.take(&config, Ok(listing(true, Some(NONSENSE)))).await);
+        assert!(!rules.take(&config, Ok(listing(true, Some(NONSENSE))), None).await);
         let ProcessorState::NotReady { why: Some(why) } = rules.status.state() else { panic!("it waits") };
         assert!(why.contains("the pattern of rule vmware-event-router cannot be used"), "{why}");
         assert!(!*rules.ready.borrow());
-        assert!(rules.take(&config, Ok(listing(false, None))).await);
+        assert!(rules.take(&config, Ok(listing(false, None)), None).await);
         assert!(*rules.ready.borrow());
         // Now there is no way back to waiting, and nothing that was known before.
-        assert!(rules.take(&config, Ok(listing(true, Some(NONSENSE)))).await);
+        assert!(rules.take(&config, Ok(listing(true, Some(NONSENSE))), None).await);
         assert_eq!(chosen(&rules), [true, true]);
         assert!(rules.status.lacking().unwrap().contains("every event is sent"));
-        assert!(rules.take(&config, Ok(listing(true, Some(OFF)))).await);
+        assert!(rules.take(&config, Ok(listing(true, Some(OFF))), None).await);
         assert_eq!(chosen(&rules), [false, true]);
+    }
+
+    #[tokio::test]
+    async fn the_account_of_events_is_the_sender_s() {
+        let by_name = config("http://127.0.0.1:1");
+        let bus = "arn:aws:events:eu-central-1:123456789012:event-bus/vmware";
+        let by_arn = Config { bus: Bus::parse(bus).unwrap(), ..config("http://127.0.0.1:1") };
+        let pattern = |account: &str| format!(r#"{{"account":["{account}"]}}"#);
+        for (config, caller, account, expected) in [
+            (&by_name, None, "123456789012", true),
+            (&by_name, None, "999", false),
+            // The bus's account says nothing of who sends.
+            (&by_arn, Some("999"), "123456789012", false),
+            (&by_arn, Some("999"), "999", true),
+            (&by_arn, None, "123456789012", true),
+            (&by_arn, None, "999", true),
+        ] {
+            let rules = rules(config);
+            assert!(rules.take(config, Ok(listing(true, Some(&pattern(account)))), caller).await);
+            assert_eq!(chosen(&rules), [expected; 2], "{caller:?} {account}");
+        }
+        // Other credentials may be another account's.
+        let rules = rules(&by_arn);
+        for (caller, expected) in [(Some("999"), true), (Some("998"), false), (None, true)] {
+            assert!(rules.take(&by_arn, Ok(listing(true, Some(&pattern("999")))), caller).await);
+            assert_eq!(chosen(&rules), [expected; 2], "{caller:?}");
+        }
     }
 
     #[tokio::test]
@@ -439,10 +480,10 @@ mod tests {
             why: Reason { status: None, text: "connection refused".to_owned() },
             after: None,
         };
-        assert!(!rules.take(&config, Err(failed())).await);
+        assert!(!rules.take(&config, Err(failed()), None).await);
         assert!(matches!(rules.status.state(), ProcessorState::NotReady { why: Some(_) }));
-        assert!(rules.take(&config, Ok(listing(true, Some(ON)))).await);
-        assert!(!rules.take(&config, Err(failed())).await);
+        assert!(rules.take(&config, Ok(listing(true, Some(ON))), None).await);
+        assert!(!rules.take(&config, Err(failed()), None).await);
         assert_eq!(chosen(&rules), [true, false]);
         assert!(matches!(rules.status.state(), ProcessorState::Stale { .. }));
     }

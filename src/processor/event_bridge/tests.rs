@@ -132,6 +132,14 @@ fn rules(pattern: &str) -> (u16, String) {
     (200, json!({ "Rules": [rule] }).to_string())
 }
 
+fn identity(account: &str) -> String {
+    format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:iam::{account}:user/u</Arn><UserId>u</UserId><Account>{account}</Account>\
+         </GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
+}
+
 fn batch(subjects: &[&str], bytes: usize) -> Vec<Delivery> {
     let mut page = PageBuilder::new("vc".into(), "https://vc/sdk", &[]);
     for subject in subjects {
@@ -310,6 +318,40 @@ async fn the_rules_are_read_page_after_page_and_again() {
     }
     stop.cancel();
     task.await.unwrap();
+}
+
+#[tokio::test]
+async fn sts_is_asked_for_the_account_once_and_only_where_the_bus_does_not_say_it() {
+    let aws = Aws::start(|asked| match asked.operation.as_str() {
+        "GetCallerIdentity" => (200, identity("999")),
+        _ => rules(r#"{"account":["123456789012"]}"#),
+    })
+    .await;
+    let bus = Bus::parse("arn:aws:events:eu-central-1:123456789012:event-bus/vmware").unwrap();
+    let (elsewhere, _) = processor(Config { bus, ..config(&aws.url) });
+    let event = batch(&["A"], 10).remove(0).event;
+    for _ in 0..2 {
+        assert!(elsewhere.sync().await);
+        assert!(elsewhere.routes().route(&event).is_empty(), "the account of the bus does not send");
+    }
+    assert_eq!(aws.asked("GetCallerIdentity").len(), 1);
+    let (ours, _) = processor(config(&aws.url));
+    assert!(ours.sync().await);
+    assert!(!ours.routes().route(&event).is_empty());
+    assert_eq!(aws.asked("GetCallerIdentity").len(), 1, "a bus by name is the caller's own");
+}
+
+#[tokio::test]
+async fn an_account_that_nobody_says_holds_no_event_back() {
+    let aws = Aws::start(|asked| match asked.operation.as_str() {
+        "GetCallerIdentity" => error("InvalidAction"),
+        _ => rules(r#"{"account":["999"]}"#),
+    })
+    .await;
+    let bus = Bus::parse("arn:aws:events:eu-central-1:123456789012:event-bus/vmware").unwrap();
+    let (bus, _) = processor(Config { bus, ..config(&aws.url) });
+    assert!(bus.sync().await);
+    assert!(!bus.routes().route(&batch(&["A"], 10).remove(0).event).is_empty());
 }
 
 #[tokio::test]
