@@ -150,7 +150,8 @@ where
 
 /// What AWS answered.
 fn answered(code: &str, message: &str, status: Option<u16>) -> (Kind, String) {
-    if code.is_empty() && status.is_some_and(|status| status < 400) {
+    // AWS says what it refuses an event for. Whoever does not, such as a proxy or a portal, knows nothing of events.
+    if code.is_empty() && status.is_some_and(|status| !matches!(status, 401 | 403 | 408 | 413 | 429 | 500..)) {
         return (Kind::Busy, "what came is no answer of AWS: is aws_endpoint_url right?".to_owned());
     }
     let kind = kind_of(code).unwrap_or(match status {
@@ -227,6 +228,11 @@ mod tests {
             ("SomethingNew", 429, Kind::Busy),
             ("SomethingNew", 400, Kind::Unknown),
             ("", 413, Kind::TooLarge),
+            ("", 400, Kind::Busy),
+            ("", 404, Kind::Busy),
+            ("", 407, Kind::Busy),
+            ("", 503, Kind::Busy),
+            ("", 401, Kind::Credentials),
             ("ExpiredTokenException", 400, Kind::Credentials),
             ("UnrecognizedClientException", 400, Kind::Credentials),
             ("AccessDeniedException", 400, Kind::Credentials),

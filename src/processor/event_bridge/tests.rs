@@ -229,13 +229,21 @@ async fn what_does_not_answer_is_busy_and_the_reason_is_ours() {
         matches!(&outcomes[..], [Outcome::Busy { why, .. }] if why.text.contains("no complete answer")),
         "{outcomes:?}"
     );
-    let aws = Aws::start(|_| (200, "<html>sign in</html>".to_owned())).await;
-    let (bus, _) = processor(config(&aws.url));
-    let outcomes = attempt(&bus, &batch(&["A"], 10)).await;
-    assert!(
-        matches!(&outcomes[..], [Outcome::Busy { why, .. }] if why.text.contains("no answer of AWS")),
-        "{outcomes:?}"
-    );
+    for (status, text) in [
+        (200, "<html>sign in</html>"),
+        (404, "<html>not here</html>"),
+        (400, ""),
+        (407, "{}"),
+        (400, "{\"message\":\"no such route\"}"),
+    ] {
+        let aws = Aws::start(move |_| (status, text.to_owned())).await;
+        let (bus, _) = processor(config(&aws.url));
+        let outcomes = attempt(&bus, &batch(&["A"], 10)).await;
+        assert!(
+            matches!(&outcomes[..], [Outcome::Busy { why, .. }] if why.text.contains("no answer of AWS")),
+            "{status} {text}: {outcomes:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
