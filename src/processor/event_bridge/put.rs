@@ -3,6 +3,7 @@
 use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use futures_util::future::join_all;
+use tracing::warn;
 
 use super::EventBridge;
 use super::entry::{entry, weight};
@@ -63,7 +64,12 @@ impl EventBridge {
         let sdk = self.aws.sdk().await;
         let answer = sdk.events.put_events().set_entries(Some(entries)).send().await;
         match answer {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                if let Some(what) = miscounted(&answer) {
+                    warn!(processor = &*self.config.name, bus = self.config.bus.name, "{what}");
+                }
+                Ok(answer)
+            }
             Err(error) => {
                 let failure = failure("PutEvents", &error);
                 if failure.kind == Kind::Credentials {
@@ -91,18 +97,25 @@ pub(super) fn outcome(Failure { kind, why, after }: Failure) -> Outcome {
 /// What AWS says of each of so many events.
 pub(super) fn outcomes(sent: usize, answer: &PutEventsOutput) -> Vec<Outcome> {
     let entries = answer.entries();
-    let refused = entries.iter().filter(|entry| !is_accepted(entry)).count();
-    // It knows of more that failed than it names: any may be meant.
-    let unnamed = usize::try_from(answer.failed_entry_count()).unwrap_or(0) > refused;
     let of_one = |at: usize| match entries.get(at) {
         None => failed(format!("PutEvents answered for {} of {sent} events, and not for this one", entries.len())),
-        Some(entry) if is_accepted(entry) && unnamed => {
-            failed(format!("PutEvents says that {} events failed, and not which", answer.failed_entry_count()))
-        }
         Some(entry) if is_accepted(entry) => Outcome::Delivered { status: Some(200) },
         Some(entry) => refusal(entry),
     };
     (0..sent).map(of_one).collect()
+}
+
+/// What to say where the answer counts more failures than it names. Each event's own answer holds nevertheless: what has
+/// an id is on the bus, and would be there twice if it were sent again.
+fn miscounted(answer: &PutEventsOutput) -> Option<String> {
+    let named = answer.entries().iter().filter(|entry| !is_accepted(entry)).count();
+    let counted = usize::try_from(answer.failed_entry_count()).unwrap_or(0);
+    (counted > named).then(|| {
+        format!(
+            "PutEvents says that {counted} events failed and names {named}: those that have an id count as delivered; if \
+             they are missing, ask whoever runs what answers there"
+        )
+    })
 }
 
 fn is_accepted(entry: &PutEventsResultEntry) -> bool {
@@ -174,10 +187,25 @@ mod tests {
         assert_eq!(words(2, 0, vec![accepted("1")]), ["delivered", "failed"], "too few answers");
         assert_eq!(words(1, 0, vec![accepted("1"), accepted("2")]), ["delivered"], "too many");
         assert_eq!(words(2, 0, Vec::new()), ["failed", "failed"], "none");
-        assert_eq!(words(2, 1, vec![accepted("1"), accepted("2")]), ["failed", "failed"], "one failed, and which?");
         let neither = PutEventsResultEntry::builder().build();
         assert_eq!(words(2, 0, vec![neither, accepted("2")]), ["failed", "delivered"]);
         let both = PutEventsResultEntry::builder().event_id("1").error_code("MalformedDetail").build();
         assert_eq!(words(1, 1, vec![both]), ["rejected"]);
+    }
+
+    #[test]
+    fn what_has_an_id_is_not_sent_again_whatever_the_count_says() {
+        assert_eq!(words(2, 1, vec![accepted("1"), accepted("2")]), ["delivered", "delivered"]);
+        assert_eq!(words(2, 2, vec![accepted("1"), refused("InternalFailure")]), ["delivered", "busy"]);
+        for (counted, entries, told) in [
+            (1, vec![accepted("1"), accepted("2")], true),
+            (2, vec![accepted("1"), refused("InternalFailure")], true),
+            (1, vec![accepted("1"), refused("InternalFailure")], false),
+            (0, vec![accepted("1")], false),
+            (-1, vec![accepted("1")], false),
+        ] {
+            let answer = PutEventsOutput::builder().failed_entry_count(counted).set_entries(Some(entries)).build();
+            assert_eq!(miscounted(&answer).is_some(), told, "{counted}");
+        }
     }
 }
