@@ -88,7 +88,7 @@ fn failed(text: String) -> Outcome {
 /// What a request that came to nothing means for each event in it.
 pub(super) fn outcome(Failure { kind, why, after }: Failure) -> Outcome {
     match kind {
-        Kind::Busy | Kind::Credentials | Kind::Missing => Outcome::Busy { after, why },
+        Kind::Busy | Kind::Credentials | Kind::Denied | Kind::Missing => Outcome::Busy { after, why },
         Kind::Invalid | Kind::TooLarge => Outcome::Rejected { why },
         Kind::Unknown => Outcome::Failed { after, why },
     }

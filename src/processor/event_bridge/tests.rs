@@ -274,6 +274,26 @@ async fn refused_credentials_are_read_anew() {
     assert!(matches!(&outcomes[0], Outcome::Busy { why, .. } if why.text.contains("cannot be read")), "{outcomes:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn credentials_that_may_not_do_something_are_kept() {
+    let aws = Aws::start(|asked| match asked.operation.as_str() {
+        "PutEvents" => error("AccessDeniedException"),
+        _ => (403, json!({ "__type": "AccessDenied", "message": "m" }).to_string()),
+    })
+    .await;
+    let (bus, status) = processor(config(&aws.url));
+    let before = bus.aws.sdk().await;
+    for _ in 0..2 {
+        let outcomes = attempt(&bus, &batch(&["A"], 10)).await;
+        assert!(matches!(&outcomes[0], Outcome::Busy { why, .. } if why.text.contains("allow it in")), "{outcomes:?}");
+        assert!(!bus.sync().await);
+        let ProcessorState::NotReady { why: Some(why) } = status.state() else { panic!() };
+        assert!(why.contains("allow it in the policy"), "{why}");
+        assert!(Arc::ptr_eq(&before, &bus.aws.sdk().await));
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_role_is_taken_on_at_the_same_endpoint() {
     let aws = Aws::start(|asked| match asked.operation.as_str() {
