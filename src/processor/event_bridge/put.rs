@@ -2,7 +2,6 @@
 
 use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
-use futures_util::future::join_all;
 use tracing::warn;
 
 use super::EventBridge;
@@ -43,20 +42,34 @@ impl EventBridge {
         match self.call(entries.clone()).await {
             Ok(answer) => outcomes(sent, &answer),
             // One of them spoils it for all: each shows for itself.
-            Err(Failure { kind: Kind::Invalid | Kind::TooLarge, .. }) if sent > 1 => {
-                let alone = entries.into_iter().map(|entry| async {
-                    match self.call(vec![entry]).await {
-                        Ok(answer) => outcomes(1, &answer).swap_remove(0),
-                        Err(failure) => outcome(failure),
-                    }
-                });
-                join_all(alone).await
-            }
+            Err(Failure { kind: Kind::Invalid | Kind::TooLarge, .. }) if sent > 1 => self.put_alone(entries).await,
             Err(failure) => {
                 let same = outcome(failure);
                 vec![same; sent]
             }
         }
+    }
+
+    /// Sends each in a request of its own, one after the other: the attempt counts once in `concurrency`.
+    async fn put_alone(&self, entries: Vec<PutEventsRequestEntry>) -> Vec<Outcome> {
+        let sent = entries.len();
+        let mut ends = Vec::with_capacity(sent);
+        for entry in entries {
+            let end = match self.call(vec![entry]).await {
+                Ok(answer) => outcomes(1, &answer).swap_remove(0),
+                Err(failure) => {
+                    let end = outcome(failure);
+                    if matches!(end, Outcome::Busy { .. }) {
+                        // Not the event's fault: the next would only wait for the same.
+                        ends.resize(sent, end);
+                        return ends;
+                    }
+                    end
+                }
+            };
+            ends.push(end);
+        }
+        ends
     }
 
     /// Sends one request.

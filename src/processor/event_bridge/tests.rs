@@ -197,6 +197,26 @@ async fn one_bad_event_does_not_sink_the_others() {
 }
 
 #[tokio::test]
+async fn events_that_go_alone_go_one_after_the_other() {
+    let aws = Aws::start(|asked| match asked.body["Entries"].as_array().unwrap().as_slice() {
+        [one] if one["DetailType"] == "Slow" => error("ThrottlingException"),
+        [_] => taken(asked),
+        _ => error("ValidationException"),
+    })
+    .await;
+    let (bus, _) = processor(config(&aws.url));
+    let outcomes = attempt(&bus, &batch(&["A", "Slow", "C", "D"], 10)).await;
+    assert!(
+        matches!(
+            &outcomes[..],
+            [Outcome::Delivered { .. }, Outcome::Busy { .. }, Outcome::Busy { .. }, Outcome::Busy { .. }]
+        ),
+        "{outcomes:?}"
+    );
+    assert_eq!(aws.asked("PutEvents").len(), 3, "C and D have not been sent when Slow is answered, and wait with it");
+}
+
+#[tokio::test]
 async fn an_event_that_is_too_large_is_never_sent() {
     let aws = Aws::start(taken).await;
     let (bus, _) = processor(Config { max_request_bytes: 2048, ..config(&aws.url) });
