@@ -447,6 +447,17 @@ async fn check_tells_what_it_finds_and_a_test_event_only_when_asked() {
 }
 
 #[tokio::test]
+async fn check_asks_for_no_rules_where_none_are_configured() {
+    let aws = Aws::start(|_| error("AccessDeniedException")).await;
+    let (bus, _) = processor(Config { rules: Vec::new(), all_events: true, ..config(&aws.url) });
+    let mut report = Report::default();
+    bus.check(&mut report).await;
+    assert!(report.findings.iter().all(|(verdict, _)| *verdict == crate::report::Verdict::Ok), "{report:?}");
+    assert!(report.findings.iter().any(|(_, text)| text.contains("neither events:ListRules nor")), "{report:?}");
+    assert!(aws.asked("ListRules").is_empty() && aws.asked("TestEventPattern").is_empty());
+}
+
+#[tokio::test]
 async fn check_fails_where_the_rule_is_not_there_or_nobody_answers() {
     let aws = Aws::start(|asked| match asked.operation.as_str() {
         "ListRules" => (200, json!({ "Rules": [] }).to_string()),
@@ -467,6 +478,11 @@ async fn check_fails_where_the_rule_is_not_there_or_nobody_answers() {
     bus.check(&mut report).await;
     let why = failed(&report);
     assert!(matches!(&why[..], [one] if one.contains("connection refused") && one.contains("aws_region")), "{why:?}");
+    let all = Config { rules: Vec::new(), all_events: true, ..config("http://127.0.0.1:1") };
+    let (unruled, _) = processor(all);
+    let mut report = Report::default();
+    unruled.check(&mut report).await;
+    assert_eq!(failed(&report), why.iter().map(|why| why.replace("ListRules", "DescribeEventBus")).collect::<Vec<_>>());
     let text = format!("{:?} {:?}", report, bus.config);
     assert!(!text.contains("hunter2") && !text.contains("t0ken"), "{text}");
 }
