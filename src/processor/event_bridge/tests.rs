@@ -40,6 +40,7 @@ pub(super) fn config(endpoint: &str) -> Config {
         }),
         role: None,
         endpoint: Some(endpoint.parse().unwrap()),
+        sts_endpoint: None,
         max_request_bytes: 262_144,
         batch_delay: Duration::ZERO,
         timeout: Duration::from_secs(5),
@@ -130,6 +131,14 @@ fn taken(asked: &Asked) -> (u16, String) {
 fn rules(pattern: &str) -> (u16, String) {
     let rule = json!({ "Name": "vmware-event-router", "Arn": RULE, "State": "ENABLED", "EventPattern": pattern });
     (200, json!({ "Rules": [rule] }).to_string())
+}
+
+fn assumed() -> (u16, String) {
+    let text = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
+        <Credentials><AccessKeyId>AKIDROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+        <SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>\
+        </AssumeRoleResult></AssumeRoleResponse>";
+    (200, text.to_owned())
 }
 
 fn identity(account: &str) -> String {
@@ -316,17 +325,7 @@ async fn credentials_that_may_not_do_something_are_kept() {
 
 #[tokio::test]
 async fn a_role_is_taken_on_at_the_same_endpoint() {
-    let aws = Aws::start(|asked| match asked.operation.as_str() {
-        "AssumeRole" => {
-            let text = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
-                <Credentials><AccessKeyId>AKIDROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
-                <SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>\
-                </AssumeRoleResult></AssumeRoleResponse>";
-            (200, text.to_owned())
-        }
-        _ => taken(asked),
-    })
-    .await;
+    let aws = Aws::start(|asked| if asked.operation == "AssumeRole" { assumed() } else { taken(asked) }).await;
     let role = Role { arn: "arn:aws:iam::123456789012:role/r".to_owned(), external_id: Some("west".to_owned()) };
     let (bus, _) = processor(Config { role: Some(role), ..config(&aws.url) });
     for _ in 0..2 {
@@ -337,6 +336,32 @@ async fn a_role_is_taken_on_at_the_same_endpoint() {
     let expected = json!({ "RoleArn": "arn:aws:iam::123456789012:role/r", "ExternalId": "west", "RoleSessionName": "vmware-event-router" });
     assert_eq!(assumed.body, expected);
     assert!(aws.asked("PutEvents").iter().all(|asked| asked.signed.contains("Credential=AKIDROLE/")));
+}
+
+#[tokio::test]
+async fn sts_is_asked_where_it_is() {
+    // As a VPC endpoint for EventBridge alone.
+    let events = Aws::start(|asked| match asked.operation.as_str() {
+        "PutEvents" => taken(asked),
+        "ListRules" => rules(PATTERN),
+        _ => (404, String::new()),
+    })
+    .await;
+    let sts = Aws::start(|asked| match asked.operation.as_str() {
+        "AssumeRole" => assumed(),
+        "GetCallerIdentity" => (200, identity("999")),
+        _ => (404, String::new()),
+    })
+    .await;
+    let role = Role { arn: "arn:aws:iam::123456789012:role/r".to_owned(), external_id: None };
+    let bus = Bus::parse("arn:aws:events:eu-central-1:123456789012:event-bus/vmware").unwrap();
+    let sts_endpoint = Some(Box::new(sts.url.parse().unwrap()));
+    let (bus, _) = processor(Config { role: Some(role), bus, sts_endpoint, ..config(&events.url) });
+    assert!(bus.sync().await);
+    assert_eq!(attempt(&bus, &batch(&["A"], 10)).await, [Outcome::Delivered { status: Some(200) }]);
+    assert_eq!((sts.asked("AssumeRole").len(), sts.asked("GetCallerIdentity").len()), (1, 1));
+    assert!(events.asked("PutEvents")[0].signed.contains("Credential=AKIDROLE/"));
+    assert!(events.asked("AssumeRole").is_empty() && events.asked("GetCallerIdentity").is_empty());
 }
 
 #[tokio::test]
