@@ -18,6 +18,9 @@ use crate::report::Report;
 /// A pattern that means every event: whether `TestEventPattern` can be believed.
 const ANY: &str = r#"{"source":[{"exists":true}]}"#;
 
+const SENDING: &str =
+    "note: whether events may be sent (events:PutEvents) shows only when one is: check -send-test sends one";
+
 /// What is asked about: a machine was powered on.
 fn sample() -> Event {
     let mut page = PageBuilder::new("check".into(), "https://vcenter.example.com/sdk", &[]);
@@ -43,23 +46,29 @@ pub(super) async fn check(of: &EventBridge, report: &mut Report) {
     }
     let sdk = of.aws.sdk().await;
     identity(&sdk, report).await;
-    let listing = match list(&sdk, config).await {
-        Ok(listing) => listing,
-        Err(failure) => return report.fail(format!("bus {}: {}", config.bus.name, advised(&failure))),
-    };
-    report.ok(format!(
-        "bus {} in {} answers, and its rules may be read (events:ListRules)",
-        config.bus.name, config.region
-    ));
+    let mut listing = Listing::default();
+    if !config.all_events {
+        listing = match list(&sdk, config).await {
+            Ok(listing) => listing,
+            Err(failure) => return report.fail(format!("bus {}: {}", config.bus.name, advised(&failure))),
+        };
+        report.ok(format!(
+            "bus {} in {} answers, and its rules may be read (events:ListRules)",
+            config.bus.name, config.region
+        ));
+    }
     describe(of, &sdk, report).await;
     if config.all_events {
         let what = if config.delivery.filter.is_some() { "those that \"pattern\" means" } else { "every event" };
-        report.ok(format!("no rules are configured: {what} would be sent"));
+        report.ok(format!(
+            "no rules are configured: {what} would be sent, and neither events:ListRules nor events:TestEventPattern is \
+             needed"
+        ));
+        return report.ok(SENDING);
     }
     let place = place(config, caller(&sdk, config).await.as_deref());
     let believed = test_pattern(&sdk, ANY, &place).await;
     match &believed {
-        _ if config.all_events => {}
         Ok(_) if place.account.is_none() => report.ok(
             "note: the account of these credentials is not known: events count as matching whatever account a rule \
              asks for, and our reading of the patterns stands alone",
@@ -74,7 +83,7 @@ pub(super) async fn check(of: &EventBridge, report: &mut Report) {
     for arn in &config.rules {
         rule(&sdk, arn, &listing, &place, believed, report).await;
     }
-    report.ok("note: whether events may be sent (events:PutEvents) shows only when one is: check -send-test sends one");
+    report.ok(SENDING);
 }
 
 fn advised(failure: &Failure) -> String {
@@ -106,6 +115,10 @@ async fn describe(of: &EventBridge, sdk: &Sdk, report: &mut Report) {
         Ok(found) => report.ok(format!("the bus is {}", found.arn().unwrap_or(&bus.name))),
         Err(error) => match failure("DescribeEventBus", &error) {
             Failure { kind: Kind::Missing, why, .. } => report.fail(why.text),
+            // Where no rules are read, nobody else has said it.
+            failure @ Failure { kind: Kind::Busy | Kind::Credentials, .. } if of.config.all_events => {
+                report.fail(format!("bus {}: {}", bus.name, advised(&failure)));
+            }
             _ if matches!(error, SdkError::ServiceError(_)) => {
                 report
                     .ok("note: the bus may not be described (events:DescribeEventBus), which the router does not need");

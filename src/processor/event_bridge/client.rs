@@ -14,6 +14,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use tracing::debug;
+use url::Url;
 
 use super::config::{AccessKey, Config, Role};
 use super::connector::Connector;
@@ -51,6 +52,7 @@ impl Sdk {
 pub(super) struct Aws {
     region: String,
     endpoint: Option<String>,
+    sts_endpoint: Option<String>,
     timeout: Duration,
     access_key: Option<AccessKey>,
     role: Option<Role>,
@@ -61,9 +63,11 @@ pub(super) struct Aws {
 impl Aws {
     /// Asks nobody yet.
     pub(super) fn new(config: &Config) -> Self {
+        let text = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
         Self {
             region: config.region.clone(),
-            endpoint: config.endpoint.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            endpoint: config.endpoint.as_ref().map(text),
+            sts_endpoint: config.sts_endpoint.as_deref().or(config.endpoint.as_ref()).map(text),
             timeout: config.timeout,
             access_key: config.access_key.clone(),
             role: config.role.clone(),
@@ -78,10 +82,10 @@ impl Aws {
         if let Some(sdk) = &*current {
             return Arc::clone(sdk);
         }
-        let config = self.configuration().await;
+        let (events, sts) = self.configurations().await;
         let sdk = Arc::new(Sdk {
-            events: aws_sdk_eventbridge::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            events: aws_sdk_eventbridge::Client::new(&events),
+            sts: aws_sdk_sts::Client::new(&sts),
             account: OnceCell::new(),
             made: Instant::now(),
         });
@@ -97,7 +101,30 @@ impl Aws {
         }
     }
 
-    async fn configuration(&self) -> SdkConfig {
+    /// How EventBridge and STS are asked, with the same credentials.
+    async fn configurations(&self) -> (SdkConfig, SdkConfig) {
+        let config = self.load(self.endpoint.as_deref()).await;
+        let Some(mut credentials) = config.credentials_provider() else { return (config.clone(), config) };
+        let sts = self.load(self.sts_endpoint.as_deref()).await;
+        if let Some(role) = &self.role {
+            let mut asks = AssumeRoleProvider::builder(&role.arn).session_name(OURSELVES).configure(&sts);
+            if let Some(id) = &role.external_id {
+                asks = asks.external_id(id);
+            }
+            credentials = SharedCredentialsProvider::new(asks.build_from_provider(credentials).await);
+        }
+        // One cache, so that credentials are fetched, or a role is taken on, once for both.
+        let cache = config.identity_cache();
+        let with = |config: SdkConfig| {
+            let mut builder = config.into_builder().credentials_provider(credentials.clone());
+            builder.set_identity_cache(cache.clone());
+            builder.build()
+        };
+        (with(config), with(sts))
+    }
+
+    /// An endpoint goes before those that the environment and profiles name, for all services or one.
+    async fn load(&self, endpoint: Option<&str>) -> SdkConfig {
         // When and how often to try again is delivery's.
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
@@ -108,20 +135,13 @@ impl Aws {
         if let Ok(name) = AppName::new(OURSELVES) {
             loader = loader.app_name(name);
         }
-        if let Some(endpoint) = &self.endpoint {
+        if let Some(endpoint) = endpoint {
             loader = loader.endpoint_url(endpoint);
         }
         if let Some(key) = &self.access_key {
             loader = loader.credentials_provider(Keys(key.clone()));
         }
-        let config = loader.load().await;
-        let (Some(role), Some(base)) = (&self.role, config.credentials_provider()) else { return config };
-        let mut asks = AssumeRoleProvider::builder(&role.arn).session_name(OURSELVES).configure(&config);
-        if let Some(id) = &role.external_id {
-            asks = asks.external_id(id);
-        }
-        let assumed = SharedCredentialsProvider::new(asks.build_from_provider(base).await);
-        config.into_builder().credentials_provider(assumed).build()
+        loader.load().await
     }
 }
 

@@ -128,8 +128,18 @@ const ENDPOINT_URL: OptionSpec = OptionSpec {
     kind: Kind::Url,
     default: None,
     required: false,
-    doc: "Where EventBridge and STS are, if not where the region says: a VPC endpoint, or something that plays AWS.",
+    doc: "Where EventBridge is, and STS unless `aws_sts_endpoint_url` says otherwise, if not where the region says: a VPC \
+          endpoint, or something that plays AWS.",
     example: "http://127.0.0.1:4566",
+};
+
+const STS_ENDPOINT_URL: OptionSpec = OptionSpec {
+    name: "aws_sts_endpoint_url",
+    kind: Kind::Url,
+    default: None,
+    required: false,
+    doc: "Where STS is, if neither at `aws_endpoint_url` nor, without that, where the region says.",
+    example: "https://sts.eu-central-1.amazonaws.com",
 };
 
 const MAX_REQUEST_BYTES: OptionSpec = OptionSpec {
@@ -169,6 +179,7 @@ const OPTIONS: &[OptionSpec] = &[
     ROLE_ARN,
     EXTERNAL_ID,
     ENDPOINT_URL,
+    STS_ENDPOINT_URL,
     MAX_REQUEST_BYTES,
     BATCH_DELAY,
     TIMEOUT,
@@ -227,6 +238,8 @@ pub struct Config {
     pub role: Option<Role>,
     /// Where AWS is, if not where the region says.
     pub endpoint: Option<Url>,
+    /// Where STS is, if not there. Seldom given, and a URL is large.
+    pub sts_endpoint: Option<Box<Url>>,
     /// How large the events of one request may be together.
     pub max_request_bytes: usize,
     /// How long an event may wait for others.
@@ -270,6 +283,7 @@ impl Config {
             access_key,
             role: role.map(|arn| Role { arn, external_id }),
             endpoint: section.url(&ENDPOINT_URL),
+            sts_endpoint: section.url(&STS_ENDPOINT_URL).map(Box::new),
             sync_interval: section.duration(&SYNC_INTERVAL),
             max_request_bytes: usize::try_from(section.integer(&MAX_REQUEST_BYTES)).unwrap_or(usize::MAX),
             batch_delay: section.duration(&BATCH_DELAY),

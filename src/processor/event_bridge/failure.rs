@@ -19,8 +19,10 @@ use crate::processor::{excerpt, one_line};
 pub(super) enum Kind {
     /// Come again: AWS, or the way to it.
     Busy,
-    /// Come again with other credentials, or permissions.
+    /// Come again with other credentials.
     Credentials,
+    /// Come again with other permissions: the credentials are good.
+    Denied,
     /// What was to be used is not there.
     Missing,
     /// AWS refuses the request as it is.
@@ -57,11 +59,8 @@ pub(super) fn kind_of(code: &str) -> Option<Kind> {
         | "RequestTimeout"
         | "RequestTimeoutException"
         | "OperationDisabledException" => Kind::Busy,
-        "AccessDenied"
-        | "AccessDeniedException"
-        | "NotAuthorized"
-        | "OptInRequired"
-        | "ExpiredToken"
+        "AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "OptInRequired" => Kind::Denied,
+        "ExpiredToken"
         | "ExpiredTokenException"
         | "UnrecognizedClientException"
         | "InvalidClientTokenId"
@@ -83,7 +82,7 @@ pub(super) fn kind_of(code: &str) -> Option<Kind> {
     })
 }
 
-/// What to do about credentials that are refused.
+/// What to do about credentials that are refused, or may not do this.
 fn advice(code: &str) -> &'static str {
     match code {
         "AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "OptInRequired" => {
@@ -100,7 +99,7 @@ fn advice(code: &str) -> &'static str {
 
 /// Whether AWS's message is only about who may do what. Those about signatures repeat the request, token and all.
 fn is_telling(code: &str) -> bool {
-    !matches!(kind_of(code), Some(Kind::Credentials)) || code.starts_with("AccessDenied") || code == "NotAuthorized"
+    !matches!(kind_of(code), Some(Kind::Credentials))
 }
 
 /// An error, and what is behind it.
@@ -165,7 +164,7 @@ fn answered(code: &str, message: &str, status: Option<u16>) -> (Kind, String) {
         text = format!("{text}: {}", excerpt(message.as_bytes()));
     }
     match kind {
-        Kind::Credentials => text = format!("{text}; {}", advice(code)),
+        Kind::Credentials | Kind::Denied => text = format!("{text}; {}", advice(code)),
         Kind::Missing => text.push_str("; create the bus, or correct aws_eventbridge_event_bus and aws_region"),
         _ => {}
     }
@@ -235,7 +234,9 @@ mod tests {
             ("", 401, Kind::Credentials),
             ("ExpiredTokenException", 400, Kind::Credentials),
             ("UnrecognizedClientException", 400, Kind::Credentials),
-            ("AccessDeniedException", 400, Kind::Credentials),
+            ("InvalidSignatureException", 400, Kind::Credentials),
+            ("AccessDeniedException", 400, Kind::Denied),
+            ("AccessDenied", 403, Kind::Denied),
             ("", 403, Kind::Credentials),
             ("ResourceNotFoundException", 400, Kind::Missing),
             ("ValidationException", 400, Kind::Invalid),

@@ -59,8 +59,12 @@ impl EventBridge {
     #[must_use]
     pub fn new(config: Config, status: Arc<ProcessorStatus>) -> Self {
         let aws = Arc::new(client::Aws::new(&config));
-        let put =
-            put::Put { aws: Arc::clone(&aws), bus: config.bus.text.clone(), most_bytes: config.max_request_bytes };
+        let put = put::Put {
+            aws: Arc::clone(&aws),
+            processor: Arc::clone(&config.name),
+            bus: config.bus.text.clone(),
+            most_bytes: config.max_request_bytes,
+        };
         let rules = rules::Rules::new(&config, status);
         Self { config, aws, put: Arc::new(put), rules, worker: worker::Worker::default() }
     }

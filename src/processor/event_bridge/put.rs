@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
+use tracing::warn;
 
 use super::client::Aws;
 use super::entry::{entry, weight};
@@ -18,6 +19,7 @@ pub(super) const MOST_ENTRIES: usize = 10;
 /// Puts events on the bus.
 pub(super) struct Put {
     pub(super) aws: Arc<Aws>,
+    pub(super) processor: Arc<str>,
     /// The bus as the configuration names it.
     pub(super) bus: String,
     /// How large the events of one request may be together.
@@ -51,16 +53,9 @@ impl Put {
         let entries = events.iter().map(|event| entry(event, &self.bus)).collect();
         match self.call(entries).await {
             Ok(answer) => outcomes(events.len(), &answer),
-            // One of them spoils it for all: each shows for itself, one after the other.
+            // One of them spoils it for all: each shows for itself.
             Err(Failure { kind: Kind::Invalid | Kind::TooLarge, .. }) if events.len() > 1 => {
-                let mut alone = Vec::with_capacity(events.len());
-                for event in events {
-                    alone.push(match self.call(vec![entry(event, &self.bus)]).await {
-                        Ok(answer) => outcomes(1, &answer).swap_remove(0),
-                        Err(failure) => outcome(failure),
-                    });
-                }
-                alone
+                self.put_alone(events).await
             }
             Err(failure) => {
                 let same = outcome(failure);
@@ -69,12 +64,38 @@ impl Put {
         }
     }
 
+    /// Sends each in a request of its own, one after the other: the attempt counts once in `concurrency`.
+    async fn put_alone(&self, events: &[&Event]) -> Vec<Outcome> {
+        let mut ends = Vec::with_capacity(events.len());
+        for event in events {
+            let end = match self.call(vec![entry(event, &self.bus)]).await {
+                Ok(answer) => outcomes(1, &answer).swap_remove(0),
+                Err(failure) => {
+                    let end = outcome(failure);
+                    if matches!(end, Outcome::Busy { .. }) {
+                        // Not the event's fault: the next would only wait for the same.
+                        ends.resize(events.len(), end);
+                        return ends;
+                    }
+                    end
+                }
+            };
+            ends.push(end);
+        }
+        ends
+    }
+
     /// Sends one request.
     pub(super) async fn call(&self, entries: Vec<PutEventsRequestEntry>) -> Result<PutEventsOutput, Failure> {
         let sdk = self.aws.sdk().await;
         let answer = sdk.events.put_events().set_entries(Some(entries)).send().await;
         match answer {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                if let Some(what) = miscounted(&answer) {
+                    warn!(processor = &*self.processor, bus = self.bus, "{what}");
+                }
+                Ok(answer)
+            }
             Err(error) => {
                 let failure = failure("PutEvents", &error);
                 if failure.kind == Kind::Credentials {
@@ -98,7 +119,7 @@ fn failed(text: String) -> Outcome {
 /// What a request that came to nothing means for each event in it.
 pub(super) fn outcome(Failure { kind, why, after }: Failure) -> Outcome {
     match kind {
-        Kind::Busy | Kind::Credentials | Kind::Missing => Outcome::Busy { after, why },
+        Kind::Busy | Kind::Credentials | Kind::Denied | Kind::Missing => Outcome::Busy { after, why },
         Kind::Invalid | Kind::TooLarge => Outcome::Rejected { why },
         Kind::Unknown => Outcome::Failed { after, why },
     }
@@ -107,18 +128,25 @@ pub(super) fn outcome(Failure { kind, why, after }: Failure) -> Outcome {
 /// What AWS says of each of so many events.
 pub(super) fn outcomes(sent: usize, answer: &PutEventsOutput) -> Vec<Outcome> {
     let entries = answer.entries();
-    let refused = entries.iter().filter(|entry| !is_accepted(entry)).count();
-    // It knows of more that failed than it names: any may be meant.
-    let unnamed = usize::try_from(answer.failed_entry_count()).unwrap_or(0) > refused;
     let of_one = |at: usize| match entries.get(at) {
         None => failed(format!("PutEvents answered for {} of {sent} events, and not for this one", entries.len())),
-        Some(entry) if is_accepted(entry) && unnamed => {
-            failed(format!("PutEvents says that {} events failed, and not which", answer.failed_entry_count()))
-        }
         Some(entry) if is_accepted(entry) => Outcome::Delivered { status: Some(200) },
         Some(entry) => refusal(entry),
     };
     (0..sent).map(of_one).collect()
+}
+
+/// What to say where the answer counts more failures than it names. Each event's own answer holds nevertheless: what has
+/// an id is on the bus, and would be there twice if it were sent again.
+fn miscounted(answer: &PutEventsOutput) -> Option<String> {
+    let named = answer.entries().iter().filter(|entry| !is_accepted(entry)).count();
+    let counted = usize::try_from(answer.failed_entry_count()).unwrap_or(0);
+    (counted > named).then(|| {
+        format!(
+            "PutEvents says that {counted} events failed and names {named}: those that have an id count as delivered; if \
+             they are missing, ask whoever runs what answers there"
+        )
+    })
 }
 
 fn is_accepted(entry: &PutEventsResultEntry) -> bool {
@@ -190,10 +218,25 @@ mod tests {
         assert_eq!(words(2, 0, vec![accepted("1")]), ["delivered", "failed"], "too few answers");
         assert_eq!(words(1, 0, vec![accepted("1"), accepted("2")]), ["delivered"], "too many");
         assert_eq!(words(2, 0, Vec::new()), ["failed", "failed"], "none");
-        assert_eq!(words(2, 1, vec![accepted("1"), accepted("2")]), ["failed", "failed"], "one failed, and which?");
         let neither = PutEventsResultEntry::builder().build();
         assert_eq!(words(2, 0, vec![neither, accepted("2")]), ["failed", "delivered"]);
         let both = PutEventsResultEntry::builder().event_id("1").error_code("MalformedDetail").build();
         assert_eq!(words(1, 1, vec![both]), ["rejected"]);
+    }
+
+    #[test]
+    fn what_has_an_id_is_not_sent_again_whatever_the_count_says() {
+        assert_eq!(words(2, 1, vec![accepted("1"), accepted("2")]), ["delivered", "delivered"]);
+        assert_eq!(words(2, 2, vec![accepted("1"), refused("InternalFailure")]), ["delivered", "busy"]);
+        for (counted, entries, told) in [
+            (1, vec![accepted("1"), accepted("2")], true),
+            (2, vec![accepted("1"), refused("InternalFailure")], true),
+            (1, vec![accepted("1"), refused("InternalFailure")], false),
+            (0, vec![accepted("1")], false),
+            (-1, vec![accepted("1")], false),
+        ] {
+            let answer = PutEventsOutput::builder().failed_entry_count(counted).set_entries(Some(entries)).build();
+            assert_eq!(miscounted(&answer).is_some(), told, "{counted}");
+        }
     }
 }

@@ -289,10 +289,10 @@ impl Rules {
         };
         let mut taken = book.take(&config.rules, &listing);
         let ready = *self.ready.borrow();
-        if !ready && !(taken.unclear.is_empty() && taken.missing.is_empty()) {
+        let waits_for: Vec<_> = taken.missing.iter().chain(&taken.unclear).map(String::as_str).collect();
+        if !ready && !waits_for.is_empty() {
             // Nothing is passed over because of a rule that we have never seen, or do not understand.
-            taken.missing.append(&mut taken.unclear);
-            self.status.refresh_failed(&taken.missing.join("; "));
+            self.status.refresh_failed(&waits_for.join("; "));
             book.uses.clear();
             return false;
         }

@@ -40,6 +40,7 @@ pub(super) fn config(endpoint: &str) -> Config {
         }),
         role: None,
         endpoint: Some(endpoint.parse().unwrap()),
+        sts_endpoint: None,
         max_request_bytes: 262_144,
         batch_delay: Duration::ZERO,
         timeout: Duration::from_secs(5),
@@ -132,6 +133,14 @@ fn rules(pattern: &str) -> (u16, String) {
     (200, json!({ "Rules": [rule] }).to_string())
 }
 
+fn assumed() -> (u16, String) {
+    let text = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
+        <Credentials><AccessKeyId>AKIDROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+        <SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>\
+        </AssumeRoleResult></AssumeRoleResponse>";
+    (200, text.to_owned())
+}
+
 fn identity(account: &str) -> String {
     format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
@@ -194,6 +203,26 @@ async fn one_bad_event_does_not_sink_the_others() {
         "{outcomes:?}"
     );
     assert_eq!(aws.asked("PutEvents").len(), 4, "one request, then each alone");
+}
+
+#[tokio::test]
+async fn events_that_go_alone_go_one_after_the_other() {
+    let aws = Aws::start(|asked| match asked.body["Entries"].as_array().unwrap().as_slice() {
+        [one] if one["DetailType"] == "Slow" => error("ThrottlingException"),
+        [_] => taken(asked),
+        _ => error("ValidationException"),
+    })
+    .await;
+    let (bus, _) = processor(config(&aws.url));
+    let outcomes = attempt(&bus, &batch(&["A", "Slow", "C", "D"], 10)).await;
+    assert!(
+        matches!(
+            &outcomes[..],
+            [Outcome::Delivered { .. }, Outcome::Busy { .. }, Outcome::Busy { .. }, Outcome::Busy { .. }]
+        ),
+        "{outcomes:?}"
+    );
+    assert_eq!(aws.asked("PutEvents").len(), 3, "C and D have not been sent when Slow is answered, and wait with it");
 }
 
 #[tokio::test]
@@ -275,19 +304,29 @@ async fn refused_credentials_are_read_anew() {
     assert!(matches!(&outcomes[0], Outcome::Busy { why, .. } if why.text.contains("cannot be read")), "{outcomes:?}");
 }
 
-#[tokio::test]
-async fn a_role_is_taken_on_at_the_same_endpoint() {
+#[tokio::test(start_paused = true)]
+async fn credentials_that_may_not_do_something_are_kept() {
     let aws = Aws::start(|asked| match asked.operation.as_str() {
-        "AssumeRole" => {
-            let text = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
-                <Credentials><AccessKeyId>AKIDROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
-                <SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>\
-                </AssumeRoleResult></AssumeRoleResponse>";
-            (200, text.to_owned())
-        }
-        _ => taken(asked),
+        "PutEvents" => error("AccessDeniedException"),
+        _ => (403, json!({ "__type": "AccessDenied", "message": "m" }).to_string()),
     })
     .await;
+    let (bus, status) = processor(config(&aws.url));
+    let before = bus.aws.sdk().await;
+    for _ in 0..2 {
+        let outcomes = bus.put.put(&batch(&["A"], 10)).await;
+        assert!(matches!(&outcomes[0], Outcome::Busy { why, .. } if why.text.contains("allow it in")), "{outcomes:?}");
+        assert!(!bus.sync().await);
+        let ProcessorState::NotReady { why: Some(why) } = status.state() else { panic!() };
+        assert!(why.contains("allow it in the policy"), "{why}");
+        assert!(Arc::ptr_eq(&before, &bus.aws.sdk().await));
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_role_is_taken_on_at_the_same_endpoint() {
+    let aws = Aws::start(|asked| if asked.operation == "AssumeRole" { assumed() } else { taken(asked) }).await;
     let role = Role { arn: "arn:aws:iam::123456789012:role/r".to_owned(), external_id: Some("west".to_owned()) };
     let (bus, _) = processor(Config { role: Some(role), ..config(&aws.url) });
     for _ in 0..2 {
@@ -298,6 +337,32 @@ async fn a_role_is_taken_on_at_the_same_endpoint() {
     let expected = json!({ "RoleArn": "arn:aws:iam::123456789012:role/r", "ExternalId": "west", "RoleSessionName": "vmware-event-router" });
     assert_eq!(assumed.body, expected);
     assert!(aws.asked("PutEvents").iter().all(|asked| asked.signed.contains("Credential=AKIDROLE/")));
+}
+
+#[tokio::test]
+async fn sts_is_asked_where_it_is() {
+    // As a VPC endpoint for EventBridge alone.
+    let events = Aws::start(|asked| match asked.operation.as_str() {
+        "PutEvents" => taken(asked),
+        "ListRules" => rules(PATTERN),
+        _ => (404, String::new()),
+    })
+    .await;
+    let sts = Aws::start(|asked| match asked.operation.as_str() {
+        "AssumeRole" => assumed(),
+        "GetCallerIdentity" => (200, identity("999")),
+        _ => (404, String::new()),
+    })
+    .await;
+    let role = Role { arn: "arn:aws:iam::123456789012:role/r".to_owned(), external_id: None };
+    let bus = Bus::parse("arn:aws:events:eu-central-1:123456789012:event-bus/vmware").unwrap();
+    let sts_endpoint = Some(Box::new(sts.url.parse().unwrap()));
+    let (bus, _) = processor(Config { role: Some(role), bus, sts_endpoint, ..config(&events.url) });
+    assert!(bus.sync().await);
+    assert_eq!(attempt(&bus, &batch(&["A"], 10)).await, [Outcome::Delivered { status: Some(200) }]);
+    assert_eq!((sts.asked("AssumeRole").len(), sts.asked("GetCallerIdentity").len()), (1, 1));
+    assert!(events.asked("PutEvents")[0].signed.contains("Credential=AKIDROLE/"));
+    assert!(events.asked("AssumeRole").is_empty() && events.asked("GetCallerIdentity").is_empty());
 }
 
 #[tokio::test]
@@ -408,6 +473,17 @@ async fn check_tells_what_it_finds_and_a_test_event_only_when_asked() {
 }
 
 #[tokio::test]
+async fn check_asks_for_no_rules_where_none_are_configured() {
+    let aws = Aws::start(|_| error("AccessDeniedException")).await;
+    let (bus, _) = processor(Config { rules: Vec::new(), all_events: true, ..config(&aws.url) });
+    let mut report = Report::default();
+    bus.check(&mut report).await;
+    assert!(report.findings.iter().all(|(verdict, _)| *verdict == crate::report::Verdict::Ok), "{report:?}");
+    assert!(report.findings.iter().any(|(_, text)| text.contains("neither events:ListRules nor")), "{report:?}");
+    assert!(aws.asked("ListRules").is_empty() && aws.asked("TestEventPattern").is_empty());
+}
+
+#[tokio::test]
 async fn check_fails_where_the_rule_is_not_there_or_nobody_answers() {
     let aws = Aws::start(|asked| match asked.operation.as_str() {
         "ListRules" => (200, json!({ "Rules": [] }).to_string()),
@@ -428,6 +504,11 @@ async fn check_fails_where_the_rule_is_not_there_or_nobody_answers() {
     bus.check(&mut report).await;
     let why = failed(&report);
     assert!(matches!(&why[..], [one] if one.contains("connection refused") && one.contains("aws_region")), "{why:?}");
+    let all = Config { rules: Vec::new(), all_events: true, ..config("http://127.0.0.1:1") };
+    let (unruled, _) = processor(all);
+    let mut report = Report::default();
+    unruled.check(&mut report).await;
+    assert_eq!(failed(&report), why.iter().map(|why| why.replace("ListRules", "DescribeEventBus")).collect::<Vec<_>>());
     let text = format!("{:?} {:?}", report, bus.config);
     assert!(!text.contains("hunter2") && !text.contains("t0ken"), "{text}");
 }

@@ -66,7 +66,13 @@ fn the_seed_s_entry_is_taken_with_its_defaults() {
     assert_eq!((config.region.as_str(), config.bus.text.as_str()), ("eu-central-1", "default"));
     let key = config.access_key.as_ref().unwrap();
     assert_eq!((key.id.read().unwrap().expose(), key.secret.read().unwrap().expose()), ("ABCDEFGHIJK", "ZYXWVUTSRQPO"));
-    assert!(key.token.is_none() && config.role.is_none() && config.endpoint.is_none() && !config.tls.insecure);
+    assert!(
+        key.token.is_none()
+            && config.role.is_none()
+            && config.endpoint.is_none()
+            && config.sts_endpoint.is_none()
+            && !config.tls.insecure
+    );
     assert_eq!((config.sync_interval, config.timeout), (Duration::from_secs(300), Duration::from_secs(15)));
     assert_eq!((config.max_request_bytes, config.batch_delay), (262_144, Duration::from_millis(20)));
     assert_eq!(config.delivery, crate::config::delivery::Options::default());
@@ -83,7 +89,7 @@ fn every_option_is_taken() {
         &json!({
             "aws_region": "eu-west-1", "aws_eventbridge_event_bus": bus, "aws_eventbridge_rule_arn": rules,
             "aws_rule_sync_interval": "1s", "aws_role_arn": "arn:aws:iam::1:role/r", "aws_external_id": "west",
-            "aws_endpoint_url": "http://127.0.0.1:4566", "aws_max_request_bytes": "1048576", "batch_delay": "0ms",
+            "aws_endpoint_url": "http://127.0.0.1:4566", "aws_sts_endpoint_url": "http://127.0.0.1:4567", "aws_max_request_bytes": "1048576", "batch_delay": "0ms",
             "timeout": "1m", "insecure": "true", "concurrency": "3", "pattern": "{\"subject\":[\"VmPoweredOnEvent\"]}",
         }),
     ));
@@ -95,6 +101,7 @@ fn every_option_is_taken() {
     let role = config.role.unwrap();
     assert_eq!((role.arn.as_str(), role.external_id.as_deref()), ("arn:aws:iam::1:role/r", Some("west")));
     assert_eq!(config.endpoint.unwrap().as_str(), "http://127.0.0.1:4566/");
+    assert_eq!(config.sts_endpoint.unwrap().as_str(), "http://127.0.0.1:4567/");
     assert_eq!((config.sync_interval, config.batch_delay), (Duration::from_secs(1), Duration::ZERO));
     assert_eq!((config.max_request_bytes, config.timeout), (1 << 20, Duration::from_secs(60)));
     assert!(config.tls.insecure && config.delivery.concurrency == 3);
