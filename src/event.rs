@@ -10,11 +10,13 @@ pub(crate) mod stored;
 
 pub use given::GivenError;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use ring::digest;
+use serde::Deserialize;
 use uuid::Uuid;
 
 /// The prefix of the `type` attribute of every event that the router makes.
@@ -90,6 +92,28 @@ impl Event {
     #[must_use]
     pub fn kind(&self) -> &str {
         self.text(self.0.kind)
+    }
+
+    /// The CloudEvents `source`. It is cut out of the JSON, where it follows the id unless somebody else wrote that.
+    #[must_use]
+    pub fn source(&self) -> Cow<'_, str> {
+        const NAME: &[u8] = b"\",\"source\":\"";
+        let json = &self.0.bytes[..self.0.json as usize];
+        let id = self.0.id;
+        let value = json.get((id.start + id.len) as usize..).and_then(|rest| rest.strip_prefix(NAME));
+        if let Some(value) = value
+            && let Some(end) = memchr::memchr2(b'"', b'\\', value)
+            && value[end] == b'"'
+            && let Ok(source) = std::str::from_utf8(&value[..end])
+        {
+            return Cow::Borrowed(source);
+        }
+        #[derive(Deserialize)]
+        struct Source {
+            source: String,
+        }
+        // Every event has one.
+        serde_json::from_slice(json).map_or(Cow::Borrowed(""), |Source { source }| Cow::Owned(source))
     }
 
     /// The CloudEvents `subject`: what functions subscribe to. Empty if the event has none.
@@ -415,6 +439,7 @@ mod tests {
         assert_eq!(event.id(), "08179137-b8e0-4973-b05f-8f212bf5003b");
         assert_eq!(event.entity(), "VirtualMachine:vm-56");
         assert_eq!((event.subject(), event.time()), ("VmPoweredOffEvent", "2020-02-11T21:29:54.9052539Z"));
+        assert!(matches!(event.source(), Cow::Borrowed("https://10.0.0.1:443/sdk")), "{}", event.source());
     }
 
     #[test]
@@ -427,6 +452,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(&events[0].json()).unwrap();
         assert_eq!(json["subject"], "a\"b\\c\u{1}ü");
         assert_eq!(json["source"], "s\"");
+        assert_eq!(events[0].source(), "s\"");
         assert_eq!(json["vsphereapiversion"], "8.0");
         let json: serde_json::Value = serde_json::from_slice(&events[1].json()).unwrap();
         assert!(json.get("subject").is_none() && json.get("time").is_none() && json["data"].is_null());

@@ -4,6 +4,7 @@
 mod connect;
 mod error;
 mod line;
+mod retry;
 mod tls;
 
 use std::pin::pin;
@@ -18,6 +19,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use line::{Answer, Lines};
 
 pub use error::{HttpError, HttpErrorKind};
+pub use retry::retry_after;
 pub use tls::{Thumbprint, TlsFacts, TlsOptions, inspect_tls};
 
 /// The bounds of one call.

@@ -75,7 +75,7 @@ fn components(telemetry: &Telemetry) -> Value {
     for processor in telemetry.processors() {
         let (state, detail) = match processor.state() {
             ProcessorState::NotReady { why } => ("not ready", why),
-            ProcessorState::Ready => ("ready", None),
+            ProcessorState::Ready => ("ready", processor.lacking()),
             ProcessorState::Stale { why } => ("stale", Some(why)),
         };
         let invocations: BTreeMap<_, _> = processor

@@ -10,13 +10,13 @@ use crate::router::RouterConfig;
 use crate::telemetry::Telemetry;
 use crate::{processor, stream};
 
-pub(super) fn run(path: &Path) -> ExitCode {
+pub(super) fn run(path: &Path, send_test: bool) -> ExitCode {
     let config = match super::configuration(path) {
         Ok(config) => config,
         Err(code) => return code,
     };
     run::runtime(async {
-        match check(path, config, &mut io::stdout().lock()).await {
+        match check(path, config, send_test, &mut io::stdout().lock()).await {
             Ok(Verdict::Ok | Verdict::Warning) => OK.into(),
             // What nobody could read has not been said.
             Ok(Verdict::Failure) | Err(_) => FAILED.into(),
@@ -25,7 +25,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
 }
 
 /// Looks at each component in turn, and tells at once what it finds there.
-async fn check(path: &Path, config: RouterConfig, out: &mut impl Write) -> io::Result<Verdict> {
+async fn check(path: &Path, config: RouterConfig, send_test: bool, out: &mut impl Write) -> io::Result<Verdict> {
     writeln!(out, "configuration {}", path.display())?;
     let count = |many: usize, what: &str| format!("{many} {what}{}", if many == 1 { "" } else { "s" });
     let (streams, processors) = (count(config.streams.len(), "stream"), count(config.processors.len(), "processor"));
@@ -43,7 +43,11 @@ async fn check(path: &Path, config: RouterConfig, out: &mut impl Write) -> io::R
         writeln!(out, "\nprocessor {}, {}", config.name(), config.address())?;
         let status = telemetry.processor(config.name(), config.provider(), config.address());
         let mut report = Report::default();
-        processor::build(config, status, &[0; 32]).check(&mut report).await;
+        let processor = processor::build(config, status, &[0; 32]);
+        processor.check(&mut report).await;
+        if send_test {
+            processor.send_test(&mut report).await;
+        }
         worst = worst.max(print(&report, out)?);
     }
     writeln!(out, "\njournal")?;

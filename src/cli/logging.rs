@@ -74,7 +74,11 @@ where
 /// Other people's details are noise, at whatever level ours are asked for.
 fn filter(level: Level) -> Targets {
     let others = level.min(Level::WARN);
-    Targets::new().with_default(LevelFilter::from_level(others)).with_target(env!("CARGO_CRATE_NAME"), level)
+    Targets::new()
+        .with_default(LevelFilter::from_level(others))
+        // What AWS refuses, we say ourselves; its own words may hold what was sent.
+        .with_target("aws", LevelFilter::ERROR)
+        .with_target(env!("CARGO_CRATE_NAME"), level)
 }
 
 /// As many lines are kept.

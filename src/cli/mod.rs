@@ -66,7 +66,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     match args.command {
         Command::Run => run::run(&args.config),
-        Command::Check => check::run(&args.config),
+        Command::Check { send_test } => check::run(&args.config, send_test),
         Command::Decode(decode) => decode::run(&decode),
         Command::DeadLetters(letters) => letters::run(&args.config, &letters),
         Command::Explain(explain) => explain::run(&args.config, &explain),

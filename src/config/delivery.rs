@@ -1,5 +1,6 @@
 //! The options that every processor has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use super::Complaint;
 use super::option::{Kind, OptionSpec};
 use super::problem::shown;
 use super::section::Section;
+use crate::pattern::Pattern;
 
 /// What keeps its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,32 @@ pub enum BeginAt {
     At(i64),
 }
 
+/// Which events a processor is for, whoever of its targets wants them.
+#[derive(Clone, Debug)]
+pub struct Filter(Arc<Pattern>);
+
+impl Filter {
+    /// Those that the pattern means.
+    #[must_use]
+    pub fn new(pattern: Pattern) -> Self {
+        Self(Arc::new(pattern))
+    }
+
+    /// The pattern.
+    #[must_use]
+    pub fn pattern(&self) -> &Pattern {
+        &self.0
+    }
+}
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Filter {}
+
 /// How a processor's events are delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -46,6 +74,8 @@ pub struct Options {
     pub ordering: Ordering,
     /// Where it begins when it is new.
     pub begin: BeginAt,
+    /// The events that it is for; none: all.
+    pub filter: Option<Filter>,
 }
 
 impl Default for Options {
@@ -56,6 +86,7 @@ impl Default for Options {
             max_age: Duration::from_secs(24 * 60 * 60),
             ordering: Ordering::Entity,
             begin: BeginAt::End,
+            filter: None,
         }
     }
 }
@@ -116,6 +147,26 @@ pub const BEGIN: OptionSpec = OptionSpec {
     example: "oldest",
 };
 
+/// Which events.
+pub const PATTERN: OptionSpec = OptionSpec {
+    name: "pattern",
+    kind: Kind::Special { name: "event pattern", pattern: "^\\s*\\{[\\s\\S]*\\}\\s*$" },
+    default: None,
+    required: false,
+    doc: "Only the events that this pattern means are delivered, and any other is as one that nobody wants: an event \
+          pattern as AWS EventBridge has them, applied to the whole CloudEvent.",
+    example: r#"{"subject":[{"prefix":"Vm"}]}"#,
+};
+
+fn parse_pattern(text: &str) -> Result<Filter, Complaint> {
+    Pattern::parse(text).map(Filter::new).map_err(|error| {
+        Complaint::new(
+            error.to_string(),
+            "compare with {\"subject\":[\"VmPoweredOnEvent\"]}, each \" in it written as \\\"",
+        )
+    })
+}
+
 fn parse_begin(text: &str) -> Result<BeginAt, Complaint> {
     match text {
         "end" => Ok(BeginAt::End),
@@ -130,7 +181,7 @@ fn parse_begin(text: &str) -> Result<BeginAt, Complaint> {
 }
 
 /// The options that every processor has.
-pub const DELIVERY_OPTIONS: &[OptionSpec] = &[CONCURRENCY, MAX_ATTEMPTS, MAX_AGE, ORDERING, BEGIN];
+pub const DELIVERY_OPTIONS: &[OptionSpec] = &[CONCURRENCY, MAX_ATTEMPTS, MAX_AGE, ORDERING, BEGIN, PATTERN];
 
 impl Section {
     /// What [`DELIVERY_OPTIONS`] say.
@@ -145,6 +196,7 @@ impl Section {
                 _ => Ordering::Entity,
             },
             begin: self.parsed(&BEGIN, parse_begin).unwrap_or_default(),
+            filter: self.parsed(&PATTERN, parse_pattern),
         }
     }
 }

@@ -102,7 +102,7 @@ pub struct AddressSpec {
 pub struct Method {
     /// The value of `auth.method`.
     pub name: &'static str,
-    /// The fields of `auth.secret`, all required.
+    /// The fields of `auth.secret`; those that are required must be given.
     pub secrets: &'static [OptionSpec],
     /// What it means.
     pub doc: &'static str,

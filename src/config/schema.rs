@@ -94,7 +94,7 @@ fn auth(provider: &Provider, method: &Method) -> Value {
         if method.secrets.is_empty() { provider.secrets().collect() } else { method.secrets.iter().collect() };
     let secret = |spec: &OptionSpec| json!({ "type": "string", "minLength": 1, "description": format!("{} {SECRET}", spec.doc), "examples": [spec.example] });
     let secrets: Map<_, _> = of.iter().map(|spec| (spec.name.to_owned(), secret(spec))).collect();
-    let needed: Vec<_> = method.secrets.iter().map(|spec| spec.name).collect();
+    let needed: Vec<_> = method.secrets.iter().filter(|spec| spec.required).map(|spec| spec.name).collect();
     let mut fields = Map::new();
     fields.insert("method".into(), json!({ "const": method.name }));
     fields.insert("secret".into(), object(secrets, &needed));

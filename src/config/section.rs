@@ -237,13 +237,6 @@ impl Section {
         self.note(self.provider_at, "provider", Complaint::new(format!("{} is unknown", shown(&self.provider)), hint));
     }
 
-    /// Notes that the provider is known, but not in this version.
-    pub fn provider_of_later(&mut self, known: &[&str]) {
-        let what = format!("{} is not in this version yet", shown(&self.provider));
-        let hint = format!("remove the entry, or use one of {}", listed(known.iter().copied()));
-        self.note(self.provider_at, "provider", Complaint::new(what, hint));
-    }
-
     fn note(&mut self, at: At, key: impl Into<String>, complaint: Complaint) {
         self.problems.push(Problem::new(at, key, complaint));
     }
@@ -341,7 +334,7 @@ impl Section {
         }
         let at = auth.secrets.as_ref().map_or(auth.at, |(at, _)| *at);
         let mistyped = self.problems.iter().any(|problem| problem.key == "auth.secret");
-        for secret in method.secrets.iter().filter(|_| !mistyped) {
+        for secret in method.secrets.iter().filter(|secret| secret.required && !mistyped) {
             if !given.iter().any(|entry| entry.key == secret.name) {
                 let complaint = Complaint::new("is missing", format!("{} needs it", method.name));
                 problems.push(Problem::new(at, format!("auth.secret.{}", secret.name), complaint));
@@ -392,9 +385,14 @@ impl Section {
 
     /// A field of `auth.secret`. If it is wrong or missing, an empty secret.
     pub fn secret(&mut self, spec: &OptionSpec) -> Secret {
+        self.given_secret(spec).unwrap_or_else(|| Secret::literal(""))
+    }
+
+    /// A field of `auth.secret` that may be left out. If it is wrong, an empty secret.
+    pub fn given_secret(&mut self, spec: &OptionSpec) -> Option<Secret> {
         let secrets = self.auth.as_ref().and_then(|auth| auth.secrets.as_ref());
         let found = secrets.and_then(|(_, entries)| entries.iter().find(|entry| entry.key == spec.name));
-        let Some(Entry { node, .. }) = found else { return Secret::literal("") };
+        let Entry { node, .. } = found?;
         let at = node.at;
         let result = match &node.value {
             Value::Text(text) => Secret::parse(text).and_then(|secret| match secret.read() {
@@ -404,10 +402,10 @@ impl Section {
             // The value itself is not shown, not even as a hint how to quote it.
             other => Err(Complaint::new(format!("is {}, not a string", other.kind()), "write it in double quotes")),
         };
-        result.unwrap_or_else(|complaint| {
+        Some(result.unwrap_or_else(|complaint| {
             self.note(at, format!("auth.secret.{}", spec.name), complaint);
             Secret::literal("")
-        })
+        }))
     }
 
     /// Whether the option is given.

@@ -23,7 +23,14 @@ pub use run::explain::{Owed, Question, Standing, Waits};
 
 pub use crate::config::delivery::{Options, Ordering};
 
+use crate::event::Event;
 use crate::processor::Late;
+
+/// Whether the processor is not for this event, so that nobody there wants it.
+#[must_use]
+pub fn excludes(options: &Options, event: &Event) -> bool {
+    options.filter.as_ref().is_some_and(|filter| !filter.pattern().matches(event))
+}
 
 /// The bound of the first wait after a failure.
 const FIRST_RETRY: Duration = Duration::from_millis(100);

@@ -23,12 +23,13 @@ use super::track::{Circuit, Lane, Stage, Track};
 use super::window::Window;
 use super::{
     Errand, FIRST_RETRY, HELD, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Settler,
+    excludes,
 };
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
 use crate::event::Event;
 use crate::journal::{Cursor, CursorState, DeadLetter, DeadLetters, End, Entry, JournalError, Settlement};
-use crate::processor::{Processor, Routes};
+use crate::processor::{Processor, Routes, Targets};
 use crate::telemetry::ProcessorStatus;
 
 /// Entries read from the journal at once.
@@ -78,6 +79,8 @@ enum Alarm {
     Probe(usize),
     /// An accepted attempt should have been settled by now.
     Overdue(usize, Position),
+    /// A batch has waited long enough for others to fill it.
+    Fill(usize),
 }
 
 /// Delivers one processor's events.
@@ -88,6 +91,8 @@ pub struct Delivery {
     cursor: Arc<dyn Cursor>,
     dead_letters: Arc<dyn DeadLetters>,
     options: Options,
+    /// How long an event may wait for others to fill its batch.
+    linger: Duration,
     errands: mpsc::Receiver<Errand>,
 
     window: Window,
@@ -117,6 +122,7 @@ pub struct Delivery {
     /// Dead letters that are sent again.
     again: BTreeMap<again::Key, again::Again>,
     settlements: Vec<Settlement>,
+    nobody: Targets,
     committed: CursorState,
     uncommitted: usize,
     commit_at: Option<Instant>,
@@ -157,10 +163,12 @@ impl Delivery {
             alarms: BinaryHeap::new(),
             again: BTreeMap::new(),
             settlements: Vec::new(),
+            nobody: Targets::from([]),
             committed: state.clone(),
             uncommitted: 0,
             commit_at: None,
             hasher: RandomState::default(),
+            linger: processor.linger(),
             processor,
             status,
             cursor,
@@ -336,10 +344,10 @@ impl Delivery {
         };
         let limits =
             if probing { BatchLimits { events: 1, ..self.processor.limits() } } else { self.processor.limits() };
-        let mut batch = Vec::with_capacity(limits.events.min(track.owed()));
+        let mut chosen = Vec::with_capacity(limits.events.min(track.owed()));
         let mut bytes = 0;
-        let mut again = 0;
-        while batch.len() < limits.events {
+        let mut full = false;
+        while !full {
             let position = match track.next_ready(now, probing) {
                 None => break,
                 Some(Err((position, then))) => {
@@ -349,20 +357,37 @@ impl Delivery {
                 Some(Ok(position)) => position,
             };
             let Some(item) = track.item(position) else { continue };
-            let size = item.event.size();
-            if !batch.is_empty() && bytes + size > limits.bytes {
+            let size = self.processor.weight(&item.event);
+            if !chosen.is_empty() && bytes + size > limits.bytes {
                 track.put_back(position);
+                full = true;
                 break;
             }
             bytes += size;
+            chosen.push(position);
+            full = chosen.len() >= limits.events;
+        }
+        if chosen.is_empty() {
+            return false;
+        }
+        if !full
+            && !probing
+            && let Some(due) = track.waits_for_others(&chosen, self.linger, now)
+        {
+            if let Some(due) = due {
+                self.alarms.push(Reverse((due, Alarm::Fill(at))));
+            }
+            return false;
+        }
+        let mut batch = Vec::with_capacity(chosen.len());
+        let mut again = 0;
+        for position in chosen {
+            let Some(item) = track.item(position) else { continue };
             again += u64::from(item.first_attempt.is_some());
             item.first_attempt.get_or_insert(now);
             item.early = None;
             item.stage = Stage::InFlight;
             batch.push(Attempted { event: item.event.clone(), position, attempt: item.attempts + 1 });
-        }
-        if batch.is_empty() {
-            return false;
         }
         if probing && let Circuit::Open { probing, .. } = &mut track.circuit {
             *probing = true;
@@ -433,6 +458,10 @@ impl Delivery {
                     }
                 }
                 Alarm::Probe(track) => self.may_run(track),
+                Alarm::Fill(track) => {
+                    self.tracks[track].filled(at);
+                    self.may_run(track);
+                }
                 Alarm::Overdue(track, position) => {
                     if self.tracks[track].look(position).is_some_and(|item| item.overdue == Some(at)) {
                         let why = Reason { status: None, text: "no callback in time".to_owned() };
@@ -448,6 +477,7 @@ impl Delivery {
                     tracks[*track].look(*place).is_some_and(|item| item.stage == Stage::Waiting)
                 }
                 Alarm::Probe(track) => tracks[*track].is_open(),
+                Alarm::Fill(_) => true,
                 Alarm::Overdue(track, place) => {
                     tracks[*track].look(*place).is_some_and(|item| item.overdue == Some(*at))
                 }

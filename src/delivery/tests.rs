@@ -1,5 +1,8 @@
 //! The loop against a processor whose targets do as they are told, in simulated time.
 
+mod batches;
+mod chosen;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,6 +43,9 @@ struct Sim {
     routes: Mutex<Arc<Map>>,
     behaviour: Box<Behaviour>,
     limits: BatchLimits,
+    linger: Duration,
+    /// Each attempt: when it began, and the places that it carried.
+    batches: Mutex<Vec<(tokio::time::Instant, Vec<Position>)>>,
     /// Everything delivered: target, position, entity.
     log: watch::Sender<Vec<(Target, Position, String)>>,
     attempts: Mutex<BTreeMap<(Target, Position), u32>>,
@@ -62,7 +68,13 @@ impl Processor for Sim {
         self.limits
     }
 
+    fn linger(&self) -> Duration {
+        self.linger
+    }
+
     async fn attempt(&self, target: &Target, batch: &[Attempted]) -> Vec<Outcome> {
+        let carried = batch.iter().map(|delivery| delivery.position).collect();
+        self.batches.lock().unwrap().push((tokio::time::Instant::now(), carried));
         {
             let mut in_flight = self.most_in_flight.lock().unwrap();
             in_flight.0 += 1;
@@ -123,6 +135,8 @@ fn sim(
         routes: Mutex::new(Arc::new(Map(targets(names)))),
         behaviour: Box::new(behaviour),
         limits: BatchLimits { events: 1, bytes: usize::MAX },
+        linger: Duration::ZERO,
+        batches: Mutex::default(),
         log: watch::Sender::new(Vec::new()),
         attempts: Mutex::default(),
         most_in_flight: Mutex::default(),
@@ -411,17 +425,6 @@ async fn strict_means_one_at_a_time_and_none_means_all_at_once() {
         run.until(|log| log.len() == 1_000).await;
         assert_eq!(run.sim.most_in_flight.lock().unwrap().1, most, "{ordering:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_batch_carries_one_event_of_an_entity() {
-    let mut sim = sim(&["bus"], |_, _| (Duration::from_millis(1), delivered()));
-    Arc::get_mut(&mut sim).unwrap().limits = BatchLimits { events: 10, bytes: usize::MAX };
-    let run = Run::start(sim, Options { concurrency: 1, ..Options::default() }).await;
-    run.append_many(100, 4).await;
-    run.until(|log| log.len() == 100).await;
-    assert_once_in_order(&run.of("bus"), 100);
-    assert_eq!(run.status.target(&Target::new("bus")).counts()[0], 100);
 }
 
 #[tokio::test(start_paused = true)]

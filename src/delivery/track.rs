@@ -44,6 +44,8 @@ pub(super) struct Item {
     pub(super) busy: u32,
     pub(super) first_attempt: Option<Instant>,
     pub(super) not_before: Option<Instant>,
+    /// Since when it could go, where that counts.
+    ready_since: Option<Instant>,
     pub(super) last: Option<Reason>,
     /// When an accepted attempt should have been settled.
     pub(super) overdue: Option<Instant>,
@@ -116,6 +118,9 @@ pub(super) struct Track {
     entities: HashMap<u64, VecDeque<Position>, BuildHasherDefault<Hashed>>,
     ready: VecDeque<Position>,
     pub(super) in_flight: usize,
+    /// Whether events may wait for others to fill their batch, and when such a wait will be looked at.
+    lingers: bool,
+    looked_at: Option<Instant>,
     /// Attempts that the target is trusted with at once; halves when it is busy.
     pub(super) trust: usize,
     pub(super) circuit: Circuit,
@@ -127,7 +132,7 @@ pub(super) struct Track {
 }
 
 impl Track {
-    pub(super) fn new(target: Target, status: Arc<TargetStatus>, trust: usize) -> Self {
+    pub(super) fn new(target: Target, status: Arc<TargetStatus>, trust: usize, lingers: bool) -> Self {
         // A delivery that ended in the middle may have left them as they were.
         status.reset();
         Self {
@@ -140,6 +145,8 @@ impl Track {
             entities: HashMap::default(),
             ready: VecDeque::new(),
             in_flight: 0,
+            lingers,
+            looked_at: None,
             trust,
             circuit: Circuit::Closed,
             lane: None,
@@ -192,7 +199,9 @@ impl Track {
                 }
             },
         };
+        let mut ready_since = None;
         if stage == Stage::Ready {
+            ready_since = self.lingers.then(Instant::now);
             self.ready.push_back(position);
         } else {
             self.queued += 1;
@@ -207,6 +216,7 @@ impl Track {
             busy: 0,
             first_attempt: None,
             not_before: None,
+            ready_since,
             last: None,
             overdue: None,
             early: None,
@@ -249,8 +259,10 @@ impl Track {
 
     /// The item may be attempted (again).
     pub(super) fn make_ready(&mut self, position: Position) {
+        let since = self.lingers.then(Instant::now);
         if let Some(item) = self.item(position) {
             item.stage = Stage::Ready;
+            item.ready_since = since;
             self.ready.push_back(position);
         }
     }
@@ -258,6 +270,37 @@ impl Track {
     /// The item is to be the next one attempted after all.
     pub(super) fn put_back(&mut self, position: Position) {
         self.ready.push_front(position);
+    }
+
+    /// Whether a batch that is not full waits for others: as long as an attempt is under way, and none of its events has
+    /// waited for `linger`. Those chosen for it are put back then, and it comes with when to look again, if that is news.
+    pub(super) fn waits_for_others(
+        &mut self,
+        chosen: &[Position],
+        linger: Duration,
+        now: Instant,
+    ) -> Option<Option<Instant>> {
+        if !self.lingers || self.in_flight == 0 {
+            return None;
+        }
+        let since = chosen.iter().filter_map(|position| self.look(*position)?.ready_since).min()?;
+        let due = since + linger;
+        if due <= now {
+            return None;
+        }
+        chosen.iter().rev().for_each(|position| self.put_back(*position));
+        let news = self.looked_at.is_none_or(|at| at > due);
+        if news {
+            self.looked_at = Some(due);
+        }
+        Some(news.then_some(due))
+    }
+
+    /// The time has come that was set at `at` for a batch that waits.
+    pub(super) fn filled(&mut self, at: Instant) {
+        if self.looked_at == Some(at) {
+            self.looked_at = None;
+        }
     }
 
     /// The next event of this entity may go.

@@ -80,6 +80,7 @@ mod tests {
         let event = Event::from_json(json).unwrap();
         assert_eq!(event.json(), &json[..]);
         assert_eq!((event.id(), event.kind(), event.subject()), ("a\"b", "t", "VmPoweredOnEvent"));
+        assert_eq!(event.source(), "https://vc/sdk");
         assert_eq!((event.time(), &*event.data(), &**event.stream()), ("", &br#"{"Key": 7}"#[..], "https://vc/sdk"));
     }
 

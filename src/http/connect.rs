@@ -82,11 +82,19 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The proxy that leads there. As for the Go router, none leads to this machine itself.
+/// The proxy that leads there. As for the Go router, none leads to this machine itself; nor to what only this machine's
+/// link reaches, such as the place where a cloud keeps a machine's credentials.
 pub(super) fn proxy(proxies: &Matcher, to: &Uri) -> Option<Intercept> {
     let host = to.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let here = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let here = host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(is_here);
     if here { None } else { proxies.intercept(to) }
+}
+
+fn is_here(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+    }
 }
 
 /// What to do about a 407.

@@ -1,9 +1,11 @@
 //! Where events go. A processor knows how to make one attempt, and who wants
 //! an event; when, how often and in which order is delivery's.
 
+pub mod event_bridge;
 pub mod openfaas;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderMap;
@@ -55,6 +57,17 @@ pub trait Processor: Send + Sync {
     /// What one attempt may carry.
     fn limits(&self) -> BatchLimits;
 
+    /// What an event counts against the bytes of [`Processor::limits`].
+    fn weight(&self, event: &Event) -> usize {
+        event.size()
+    }
+
+    /// How long an event may wait, once it could go, for others to fill its batch, while another attempt at its target
+    /// is under way.
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Makes one attempt at one target. One outcome for each delivery, in their order.
     async fn attempt(&self, target: &Target, batch: &[Delivery]) -> Vec<Outcome>;
 
@@ -67,16 +80,37 @@ pub trait Processor: Send + Sync {
 
     /// Connects, looks, and reports, for the `check` command.
     async fn check(&self, report: &mut crate::report::Report);
+
+    /// Sends an event that says it is a test, and reports what came of it.
+    async fn send_test(&self, report: &mut crate::report::Report) {
+        report.warn("no test event is sent here: \"send -target NAME FILE\" sends one to a target of your choice");
+    }
+}
+
+/// How much of what others say is shown.
+const MOST_TEXT: usize = 512;
+
+/// Text of others as one line that a terminal and a log can show.
+fn one_line(text: &str) -> String {
+    let printable = text.split(|c: char| c.is_control() || c.is_whitespace());
+    printable.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The beginning of a body, for people: one line of printable text.
+fn excerpt(body: &[u8]) -> String {
+    one_line(&String::from_utf8_lossy(&body[..body.len().min(MOST_TEXT)]))
 }
 
 /// Every provider of processors.
-pub const PROVIDERS: &[&Provider] = &[&openfaas::PROVIDER];
+pub const PROVIDERS: &[&Provider] = &[&openfaas::PROVIDER, &event_bridge::PROVIDER];
 
 /// What one processor is told.
 #[derive(Clone, Debug)]
 pub enum Config {
     /// An OpenFaaS gateway.
     OpenFaas(openfaas::Config),
+    /// An event bus of AWS.
+    EventBridge(event_bridge::Config),
 }
 
 impl Config {
@@ -85,6 +119,7 @@ impl Config {
     pub fn name(&self) -> &Arc<str> {
         match self {
             Self::OpenFaas(config) => &config.name,
+            Self::EventBridge(config) => &config.name,
         }
     }
 
@@ -93,6 +128,7 @@ impl Config {
     pub fn provider(&self) -> &'static str {
         match self {
             Self::OpenFaas(_) => openfaas::PROVIDER.name,
+            Self::EventBridge(_) => event_bridge::PROVIDER.name,
         }
     }
 
@@ -101,6 +137,7 @@ impl Config {
     pub fn address(&self) -> &str {
         match self {
             Self::OpenFaas(config) => config.address.as_str(),
+            Self::EventBridge(config) => &config.address,
         }
     }
 
@@ -109,6 +146,7 @@ impl Config {
     pub fn delivery(&self) -> &delivery::Options {
         match self {
             Self::OpenFaas(config) => &config.delivery,
+            Self::EventBridge(config) => &config.delivery,
         }
     }
 }
@@ -117,11 +155,13 @@ impl Config {
 pub fn parse(section: &mut Section) -> Option<Config> {
     let known: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
     match section.provider() {
-        "openfaas" => return Some(Config::OpenFaas(openfaas::Config::parse(section))),
-        "aws_event_bridge" => section.provider_of_later(&known),
-        _ => section.unknown_provider(&known),
+        "openfaas" => Some(Config::OpenFaas(openfaas::Config::parse(section))),
+        "aws_event_bridge" => Some(Config::EventBridge(event_bridge::Config::parse(section))),
+        _ => {
+            section.unknown_provider(&known);
+            None
+        }
     }
-    None
 }
 
 /// A processor as configured, that does nothing yet. `key` signs what it asks its targets to call back with.
@@ -132,5 +172,6 @@ pub fn build(config: Config, status: Arc<ProcessorStatus>, key: &[u8; 32]) -> Ar
             let callbacks = openfaas::CallbackSigner::new(key);
             Arc::new(openfaas::OpenFaas::new(config, status, Some(callbacks)))
         }
+        Config::EventBridge(config) => Arc::new(event_bridge::EventBridge::new(config, status)),
     }
 }

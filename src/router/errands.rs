@@ -75,8 +75,8 @@ impl Errands for Sent {
                 settler.explain(Question { entry: entry.clone(), told }).await;
                 standing.await.ok()
             };
-            let Standing { routed, owed } = tokio::time::timeout(PATIENCE, asked).await.ok()??;
-            Some((name, explain::Standing { routed, owed: owed.into_iter().map(target).collect() }))
+            let Standing { routed, excluded, owed } = tokio::time::timeout(PATIENCE, asked).await.ok()??;
+            Some((name, explain::Standing { routed, excluded, owed: owed.into_iter().map(target).collect() }))
         });
         join_all(asked).await.into_iter().flatten().collect()
     }

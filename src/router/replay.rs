@@ -21,7 +21,7 @@ use super::{Deliveries, deliver};
 use crate::admin::api::replay::{Counted, Part, Refused, Replay};
 use crate::attempt::{BatchLimits, Position};
 use crate::backoff::Backoff;
-use crate::delivery::{Delivery, Options, Settler};
+use crate::delivery::{Delivery, Options, Settler, excludes};
 use crate::journal::{Begin, Journal, JournalError, REPLAY};
 use crate::processor::Processor;
 use crate::telemetry::{ProcessorStatus, Telemetry};
@@ -208,7 +208,7 @@ impl Replays {
 
     /// What a replay would send, of the events behind where it begins; looks at some of them.
     pub(super) async fn count(&self, part: &Part) -> Result<Counted, Refused> {
-        let (processor, _) = self.processor(part)?;
+        let (processor, options) = self.processor(part)?;
         let partial = Partial::new(processor, part).map_err(Refused::Wrong)?;
         let broken = |error: JournalError| Refused::NotNow(error.to_string());
         let history = self.journal.history().map_err(broken)?;
@@ -220,6 +220,9 @@ impl Replays {
             let read = history.read(Position(counted.next), CHUNK).await.map_err(broken)?;
             let within = read.iter().filter(|entry| entry.position.0 <= part.to);
             for entry in within {
+                if excludes(&options, &entry.event) {
+                    continue;
+                }
                 let targets = routes.route(&entry.event);
                 counted.events += u64::from(!targets.is_empty());
                 for target in targets.iter() {

@@ -40,6 +40,8 @@ pub(super) struct Metrics {
     ready: Family<Labels, Gauge>,
     backlog: Family<Labels, Gauge>,
     refresh_errors: Family<Labels, Counter>,
+    changes: Family<Labels, Counter>,
+    lacks: Family<Labels, Gauge>,
 }
 
 impl Metrics {
@@ -57,6 +59,8 @@ impl Metrics {
             ready: Family::default(),
             backlog: Family::default(),
             refresh_errors: Family::default(),
+            changes: Family::default(),
+            lacks: Family::default(),
         };
         registry.register("target_attempts", "Attempts to deliver", all.attempts.clone());
         registry.register("target_successes", "Events delivered", all.successes.clone());
@@ -70,6 +74,8 @@ impl Metrics {
         registry.register("processor_ready", "1 while the processor has its map or rules", all.ready.clone());
         registry.register("processor_backlog", "Positions between the front and the newest event", all.backlog.clone());
         registry.register("processor_refresh_errors", "Refreshes of the map that failed", all.refresh_errors.clone());
+        registry.register("processor_map_changes", "Changes of the map or rules", all.changes.clone());
+        registry.register("processor_lacks", "Rules that are configured and of no use", all.lacks.clone());
         all
     }
 }
@@ -103,6 +109,8 @@ pub struct SubjectCounts {
 struct Now {
     state: ProcessorState,
     presence: Presence,
+    /// What is configured and of no use, in words.
+    lacks: Vec<String>,
     subjects: HashMap<Box<[u8]>, SubjectCounts, RandomState>,
     targets: HashMap<Target, Arc<TargetStatus>, RandomState>,
 }
@@ -119,6 +127,8 @@ pub struct ProcessorStatus {
     pub started: SystemTime,
     metrics: Metrics,
     refresh_errors: Counter,
+    changes: Counter,
+    lacks: Gauge,
     ready: Gauge,
     backlog: Gauge,
     now: Mutex<Now>,
@@ -149,12 +159,15 @@ impl ProcessorStatus {
             address: address.to_owned(),
             started: SystemTime::now(),
             refresh_errors: counter(&metrics.refresh_errors, &labels),
+            changes: counter(&metrics.changes, &labels),
+            lacks: metrics.lacks.get_or_create(&labels).clone(),
             ready: metrics.ready.get_or_create(&labels).clone(),
             backlog: metrics.backlog.get_or_create(&labels).clone(),
             metrics: metrics.clone(),
             now: Mutex::new(Now {
                 state: ProcessorState::NotReady { why: None },
                 presence: Presence::away(),
+                lacks: Vec::new(),
                 subjects: HashMap::default(),
                 targets: HashMap::default(),
             }),
@@ -201,7 +214,28 @@ impl ProcessorStatus {
 
     /// The map or rules changed.
     pub fn routes_changed(&self, what: &str) {
+        self.changes.inc();
         info!(processor = self.name, "{what}");
+    }
+
+    /// What is configured and of no use now, a line each; the rest works. None of them holds a secret.
+    pub fn lacks(&self, lacks: Vec<String>) {
+        self.lacks.set(i64::try_from(lacks.len()).unwrap_or(i64::MAX));
+        let mut now = lock(&self.now);
+        for what in lacks.iter().filter(|what| !now.lacks.contains(what)) {
+            warn!(processor = self.name, address = self.address, "{what}");
+        }
+        for what in now.lacks.iter().filter(|what| !lacks.contains(what)) {
+            info!(processor = self.name, "no longer so: {what}");
+        }
+        now.lacks = lacks;
+    }
+
+    /// What is configured and of no use now, in words; none if that is nothing.
+    #[must_use]
+    pub fn lacking(&self) -> Option<String> {
+        let now = lock(&self.now);
+        (!now.lacks.is_empty()).then(|| now.lacks.join("; "))
     }
 
     /// Positions between the front and the newest event.

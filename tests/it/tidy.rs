@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pattern", &["event"]),
     ("backoff", &[]),
     ("http", &[]),
-    ("config", &["http"]),
+    ("config", &["http", "pattern"]),
     ("report", &[]),
     ("telemetry", &["attempt", "event"]),
     ("vim25", &[]),

@@ -17,6 +17,8 @@ use crate::journal::{CursorState, DeadLetter, DeadLetters, End, Ended, Found, Hi
 pub struct Standing {
     /// Whether it was decided who wants it.
     pub routed: bool,
+    /// Whether the processor is not for it.
+    pub excluded: bool,
     /// Those to whom it is still owed.
     pub owed: Vec<Target>,
 }
@@ -167,6 +169,9 @@ impl Known {
                 _ => self.position <= place.front,
             };
             note = match standing {
+                Some(Some(Standing { excluded: true, .. })) if unwanted => {
+                    Some("no target wanted it: the processor's option pattern does not mean it".to_owned())
+                }
                 _ if unwanted => Some("no target wanted it".to_owned()),
                 Some(None) if self.position > place.front && targets.is_empty() => Some(format!(
                     "waits its turn: the processor is not delivering now (/readyz may say why), and has come to {} places \

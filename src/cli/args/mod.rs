@@ -49,7 +49,10 @@ pub enum Command {
     /// Route events.
     Run,
     /// Look whether everything is well.
-    Check,
+    Check {
+        /// Send a test event, too.
+        send_test: bool,
+    },
     /// Print captured events.
     Decode(Decode),
     /// Print the JSON Schema of the configuration.
@@ -184,7 +187,14 @@ fn command() -> clap::Command {
         )
         .arg(flag("log-json", "print the log as JSON, one object a line"))
         .subcommand(clap::Command::new("run").about("Route events; so it is without a command"))
-        .subcommand(clap::Command::new("check").about("Check the configuration, and connect to all that it names"))
+        .subcommand(
+            clap::Command::new("check").about("Check the configuration, and connect to all that it names").arg(
+                Arg::new("send-test")
+                    .long("send-test")
+                    .help("have each processor that can send an event that says it is a test")
+                    .action(ArgAction::SetTrue),
+            ),
+        )
         .subcommand(DeadLetters::command())
         .subcommand(Tail::command())
         .subcommand(Explain::command())
@@ -236,7 +246,7 @@ impl Args {
             _ => Level::INFO,
         };
         let command = match matches.subcommand() {
-            Some(("check", _)) => Command::Check,
+            Some(("check", matches)) => Command::Check { send_test: matches.get_flag("send-test") },
             Some(("dead-letters", matches)) => Command::DeadLetters(DeadLetters::from_matches(matches)),
             Some(("journal", matches)) => Command::Journal(Journal::from_matches(matches)),
             Some(("tail", matches)) => Command::Tail(Tail::from_matches(matches)),
@@ -282,7 +292,7 @@ mod tests {
     #[test]
     fn flags_have_one_dash_or_two_and_stand_anywhere() {
         let log = LogOptions { level: Level::DEBUG, json: false };
-        let args = Args { command: Command::Check, config: "/x".into(), log };
+        let args = Args { command: Command::Check { send_test: false }, config: "/x".into(), log };
         for line in [
             "-config /x -verbose check",
             "--config=/x --verbose check",
@@ -295,6 +305,8 @@ mod tests {
         ] {
             assert_eq!(parse(line), Ok(args.clone()), "{line}");
         }
+        let args = parse("check -send-test -config /x").unwrap();
+        assert_eq!((args.command, args.config), (Command::Check { send_test: true }, "/x".into()));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Question {
 pub struct Standing {
     /// Whether it was decided who wants it.
     pub routed: bool,
+    /// Whether the processor is not for it: its pattern does not mean it.
+    pub excluded: bool,
     /// To whom it is still owed.
     pub owed: Vec<Owed>,
 }
@@ -80,9 +82,11 @@ impl Delivery {
         // What has ended is known from there.
         self.cursor.record(&mut self.settlements);
         let position = question.entry.position;
-        let mut standing = Standing { routed: position <= self.window.read(), owed: Vec::new() };
+        let event = &question.entry.event;
+        let excluded = excludes(&self.options, event);
+        let mut standing = Standing { routed: position <= self.window.read(), excluded, owed: Vec::new() };
         if standing.routed {
-            let wanted = self.routes_at(position).route(&question.entry.event);
+            let wanted = self.wanted(self.routes_at(position), event);
             standing.owed = self.tracks.iter().filter_map(|track| owed(track, position, &wanted)).collect();
         }
         // Who asked may have gone.

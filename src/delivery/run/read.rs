@@ -81,7 +81,7 @@ impl Delivery {
     }
 
     pub(super) fn route(&mut self, routes: &dyn Routes, Entry { position, event }: Entry, now: Instant) {
-        let targets = routes.route(&event);
+        let targets = self.wanted(routes, &event);
         if targets.is_empty() {
             self.status.unwanted(&event);
             let unwanted = Settlement { position, target: None, end: End::Unwanted, attempts: 0, status: None };
@@ -100,6 +100,11 @@ impl Delivery {
         }
         self.window.push(position, waits, event.size(), now);
         self.uncommitted += usize::from(waits == 0);
+    }
+
+    /// Who wants an event, by a version of the map. However often it is read, that is the same.
+    pub(super) fn wanted(&self, routes: &dyn Routes, event: &Event) -> Targets {
+        if excludes(&self.options, event) { Arc::clone(&self.nobody) } else { routes.route(event) }
     }
 
     /// Gives the targets that the front waits for longest lanes of their own. Whether there were any.
@@ -173,7 +178,7 @@ impl Delivery {
             }
         }
         for Entry { position, event } in entries {
-            let targets = self.routes_at(position).route(&event);
+            let targets = self.wanted(self.routes_at(position), &event);
             for target in targets.iter() {
                 let Some(at) = self.index.get(target).copied() else { continue };
                 if taking.get(&at).is_none_or(|read| position <= *read) || self.is_settled_before(position, target) {
@@ -250,7 +255,8 @@ impl Delivery {
         if let Some(at) = self.index.get(target) {
             return *at;
         }
-        let mut track = Track::new(target.clone(), self.status.target(target), self.options.concurrency);
+        let lingers = !self.linger.is_zero();
+        let mut track = Track::new(target.clone(), self.status.target(target), self.options.concurrency, lingers);
         track.gone = !self.routes.has(target);
         let at = match self.tracks.iter().position(|track| track.gone && track.is_empty()) {
             // The place of a target that is gone; rare, since targets are.

@@ -7,17 +7,14 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::Full;
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::fmt::rfc2822;
-use jiff::tz::TimeZone;
 
 use super::OpenFaas;
 use super::callback::Callback;
-use super::lookup::{AGENT, excerpt};
+use super::lookup::AGENT;
 use crate::attempt::{Delivery, Outcome, Reason, Target};
 use crate::event::{CLOUDEVENTS_JSON, Event};
 use crate::http::Limits;
+use crate::processor::excerpt;
 
 const TOPIC: HeaderName = HeaderName::from_static("x-topic");
 const CONNECTOR: HeaderName = HeaderName::from_static("x-connector");
@@ -29,9 +26,6 @@ const OURSELVES: HeaderValue = HeaderValue::from_static("vmware-event-router");
 
 /// How much of an answer is read, so that its connection can be used again. What is shown is less.
 const BODY: usize = 64 * 1024;
-
-/// The longest wait that a function may ask for.
-const MOST_ASKED: Duration = Duration::from_secs(60 * 60);
 
 /// How long an event waits whose function the gateway does not list: what
 /// decides is the map, once the function has been absent for long enough.
@@ -78,25 +72,7 @@ impl Answer<'_> {
 
 /// The wait that a `Retry-After` asks for, bounded; none if it asks for none.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // What does not fit is long enough.
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else {
-        SystemTime::from(http_date(text)?).duration_since(now).ok()?
-    };
-    (!wait.is_zero()).then(|| wait.min(MOST_ASKED))
-}
-
-/// An HTTP-date in any of its three forms.
-fn http_date(text: &str) -> Option<Timestamp> {
-    if let Ok(date) = rfc2822::DateTimeParser::new().parse_timestamp(text) {
-        return Some(date);
-    }
-    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].iter().find_map(|format| {
-        let date = DateTime::strptime(format, text).ok()?;
-        Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    })
+    crate::http::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
 }
 
 /// A header's value that shares the event's bytes where it can; none for what no header can hold.
@@ -341,7 +317,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, HeaderValue::from_str(&text).unwrap());
             let wait = retry_after(&headers, SystemTime::now());
-            prop_assert!(wait.is_none_or(|wait| !wait.is_zero() && wait <= MOST_ASKED));
+            prop_assert!(wait.is_none_or(|wait| !wait.is_zero() && wait <= Duration::from_secs(3600)));
         }
     }
 }

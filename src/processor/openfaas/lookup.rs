@@ -16,6 +16,7 @@ use url::Url;
 use super::{Config, one_line};
 use crate::config::{Secret, SecretError};
 use crate::http::{Client, HttpError, Limits, basic_auth};
+use crate::processor::excerpt;
 
 /// The namespace of functions that are addressed by their name alone.
 pub(super) const DEFAULT_NAMESPACE: &str = "openfaas-fn";
@@ -252,14 +253,6 @@ fn base(address: &Url) -> String {
     address.as_str().trim_end_matches('/').to_owned()
 }
 
-/// The beginning of a body, for people: one line of printable text.
-pub(super) fn excerpt(body: &[u8]) -> String {
-    one_line(&String::from_utf8_lossy(&body[..body.len().min(MOST_TEXT)]))
-}
-
-/// How much of a body is shown.
-const MOST_TEXT: usize = 512;
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -317,6 +310,6 @@ mod tests {
     #[test]
     fn an_excerpt_is_short_and_one_line() {
         assert_eq!(excerpt(b" it\r\n broke\x1b[31m\0 \xff "), "it broke [31m \u{fffd}");
-        assert!(excerpt(&[b'x'; 5000]).len() <= MOST_TEXT);
+        assert!(excerpt(&[b'x'; 5000]).len() <= crate::processor::MOST_TEXT);
     }
 }

@@ -24,7 +24,7 @@ pub use config::{Config, PROVIDER};
 use crate::attempt::{BatchLimits, Delivery, Outcome, Target};
 use crate::backoff::Backoff;
 use crate::http::Client;
-use crate::processor::{Late, Processor, Routes};
+use crate::processor::{Late, Processor, Routes, one_line};
 use crate::report::Report;
 use crate::telemetry::ProcessorStatus;
 
@@ -150,10 +150,4 @@ impl Processor for OpenFaas {
     async fn check(&self, report: &mut Report) {
         check::check(self.map.gateway(), &self.config, report).await;
     }
-}
-
-/// Text of others as one line that a terminal and a log can show.
-fn one_line(text: &str) -> String {
-    let printable = text.split(|c: char| c.is_control() || c.is_whitespace());
-    printable.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -1,6 +1,7 @@
 //! A part of the journal, as a delivery sees it: a processor that wants no more than the replay, and a cursor that ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderMap;
@@ -99,6 +100,14 @@ impl Processor for Partial {
         self.inner.limits()
     }
 
+    fn weight(&self, event: &Event) -> usize {
+        self.inner.weight(event)
+    }
+
+    fn linger(&self) -> Duration {
+        self.inner.linger()
+    }
+
     async fn attempt(&self, target: &Target, batch: &[Delivery]) -> Vec<Outcome> {
         self.inner.attempt(target, batch).await
     }
@@ -109,6 +118,10 @@ impl Processor for Partial {
 
     async fn check(&self, report: &mut Report) {
         self.inner.check(report).await;
+    }
+
+    async fn send_test(&self, report: &mut Report) {
+        self.inner.send_test(report).await;
     }
 }
 

@@ -229,7 +229,7 @@ mod tests {
         assert!(records[0].body.xml.contains("<vm type=\"VirtualMachine\" serverGuid=\"g\">vm-5</vm>"));
         // Faults have no other events to make.
         state.plan("late=1,2m".parse().unwrap()).unwrap();
-        assert!(state.history.from(0).any(|record| record.key == 0 && record.body.about == ["vm-6".into()]));
+        assert!(state.history.from(0).any(|record| record.key == 0 && record.body.about == [Box::<str>::from("vm-6")]));
     }
 
     #[test]

@@ -1,0 +1,201 @@
+//! An event as EventBridge takes it, and as its rules see it then.
+
+use std::borrow::Cow;
+
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_smithy_types::DateTime;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use ring::digest;
+
+use crate::event::Event;
+use crate::pattern::{Part, Patterns};
+
+/// What AWS counts for the time of an entry.
+const TIME_BYTES: usize = 14;
+
+/// What kind of event it is. AWS wants that said, so an event without a subject says its type.
+pub(super) fn detail_type(event: &Event) -> &str {
+    match event.subject() {
+        "" => event.kind(),
+        subject => subject,
+    }
+}
+
+/// The entity that it is about, as vCenter's other interfaces name it: `vm-56`.
+fn resource(event: &Event) -> Option<&str> {
+    event.entity().split_once(':').map(|(_, reference)| reference).filter(|reference| !reference.is_empty())
+}
+
+/// The bytes of an entry, as AWS counts them.
+pub(super) fn weight(event: &Event) -> usize {
+    let resource = resource(event).map_or(0, str::len);
+    TIME_BYTES + event.source().len() + detail_type(event).len() + event.json().len() + resource
+}
+
+/// When it happened, in microseconds since 1970.
+fn happened(event: &Event) -> Option<i64> {
+    event.created().or_else(|| Some(event.time().parse::<Timestamp>().ok()?.as_microsecond()))
+}
+
+/// The entry that puts the event on a bus.
+pub(super) fn entry(event: &Event, bus: &str) -> PutEventsRequestEntry {
+    let micros = happened(event);
+    let time = micros.map(|micros| {
+        let nanos = u32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default();
+        DateTime::from_secs_and_nanos(micros.div_euclid(1_000_000), nanos)
+    });
+    PutEventsRequestEntry::builder()
+        .set_time(time)
+        .source(event.source())
+        .detail_type(detail_type(event))
+        .detail(String::from_utf8_lossy(&event.json()))
+        .set_resources(resource(event).map(|resource| vec![resource.to_owned()]))
+        .event_bus_name(bus)
+        .trace_header(trace(event.id(), micros))
+        .build()
+}
+
+/// The same trace however often the event is sent: its time, and a digest of its id.
+fn trace(id: &str, micros: Option<i64>) -> String {
+    let seconds = micros.and_then(|micros| u32::try_from(micros.div_euclid(1_000_000)).ok()).unwrap_or_default();
+    let digest = digest::digest(&digest::SHA256, id.as_bytes());
+    let digits: String = digest.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    format!("Root=1-{seconds:08x}-{digits}")
+}
+
+/// Where events arrive: what of it AWS writes into each of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) account: String,
+    pub(super) region: String,
+}
+
+/// The event's time as AWS writes it, in whole seconds.
+fn whole_seconds(event: &Event) -> Option<Cow<'_, str>> {
+    let time = event.time();
+    // As vCenter's events have it.
+    if time.ends_with('Z') && matches!(time.as_bytes().get(19), Some(b'.')) {
+        return Some(Cow::Owned(format!("{}Z", time.get(..19)?)));
+    }
+    if time.ends_with('Z') && time.len() == 20 {
+        return Some(Cow::Borrowed(time));
+    }
+    let time = Timestamp::from_microsecond(happened(event)?).ok()?;
+    Some(Cow::Owned(time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))
+}
+
+/// Whether one of the patterns means the event as it will be on the bus.
+pub(super) fn is_meant(event: &Event, place: &Place, patterns: &Patterns) -> bool {
+    let (json, source, time) = (event.json(), event.source(), whole_seconds(event));
+    let resource = resource(event);
+    let resources = [resource.unwrap_or_default()];
+    patterns.any(&[
+        ("version", Part::Text("0")),
+        // AWS makes it.
+        ("id", Part::Unknown),
+        ("detail-type", Part::Text(detail_type(event))),
+        ("source", Part::Text(&source)),
+        ("account", Part::Text(&place.account)),
+        ("time", time.as_deref().map_or(Part::Unknown, Part::Text)),
+        ("region", Part::Text(&place.region)),
+        ("resources", Part::Texts(if resource.is_some() { &resources } else { &[] })),
+        ("detail", Part::Json(&json)),
+    ])
+}
+
+/// The event as it will be on the bus, with some id.
+pub(super) fn envelope(event: &Event, place: &Place) -> String {
+    let json = event.json();
+    let detail: serde_json::Value = serde_json::from_slice(&json).unwrap_or_default();
+    serde_json::json!({
+        "version": "0",
+        "id": "00000000-0000-0000-0000-000000000000",
+        "detail-type": detail_type(event),
+        "source": event.source(),
+        "account": place.account,
+        "time": whole_seconds(event),
+        "region": place.region,
+        "resources": resource(event).into_iter().collect::<Vec<_>>(),
+        "detail": detail,
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Attributes, PageBuilder};
+    use crate::pattern::Pattern;
+
+    fn event(attributes: &Attributes<'_>) -> Event {
+        let mut page = PageBuilder::new("vc".into(), "https://10.0.0.1:443/sdk", &[]);
+        page.push(attributes, br#"{"Key":9902,"Vm":{"Name":"web-1"}}"#);
+        page.finish().remove(0)
+    }
+
+    fn powered_on() -> Event {
+        event(&Attributes {
+            id: "08179137-b8e0-4973-b05f-8f212bf5003b",
+            kind: "com.vmware.event.router/event",
+            subject: "VmPoweredOnEvent",
+            time: "2020-02-11T21:28:23.9052539Z",
+            entity: "VirtualMachine:vm-56",
+            key: Some(9902),
+            created: Some(1_581_456_503_905_253),
+        })
+    }
+
+    #[test]
+    fn an_entry_holds_the_whole_event_and_is_the_same_each_time() {
+        let event = powered_on();
+        let entry = entry(&event, "vmware");
+        assert_eq!(entry.source(), Some("https://10.0.0.1:443/sdk"));
+        assert_eq!(entry.detail_type(), Some("VmPoweredOnEvent"));
+        assert_eq!(entry.detail().map(str::as_bytes), Some(&event.json()[..]));
+        assert_eq!((entry.event_bus_name(), entry.resources()), (Some("vmware"), &["vm-56".to_owned()][..]));
+        let time = entry.time().unwrap();
+        assert_eq!((time.secs(), time.subsec_nanos()), (1_581_456_503, 905_253_000));
+        let trace = entry.trace_header().unwrap();
+        assert!(trace.starts_with("Root=1-5e431c77-") && trace.len() == 40, "{trace}");
+        assert_eq!(super::entry(&event, "vmware").trace_header(), Some(trace));
+        let sum = 14 + 24 + 16 + event.json().len() + 5;
+        assert_eq!(weight(&event), sum);
+    }
+
+    #[test]
+    fn what_an_event_lacks_is_left_out_or_made_up_for() {
+        let bare = event(&Attributes { id: "x", kind: "some.type", ..Attributes::default() });
+        let entry = entry(&bare, "default");
+        assert_eq!((entry.detail_type(), entry.time(), entry.resources().len()), (Some("some.type"), None, 0));
+        assert!(entry.trace_header().unwrap().starts_with("Root=1-00000000-"));
+        assert_eq!(weight(&bare), 14 + 24 + 9 + bare.json().len());
+        let elsewhere = event(&Attributes { id: "x", time: "2020-02-11T22:28:23+01:00", ..Attributes::default() });
+        assert_eq!(whole_seconds(&elsewhere).as_deref(), Some("2020-02-11T21:28:23Z"));
+        assert_eq!(super::entry(&elsewhere, "default").time().unwrap().secs(), 1_581_456_503);
+    }
+
+    #[test]
+    fn rules_see_what_will_be_on_the_bus() {
+        let place = Place { account: "123".to_owned(), region: "eu-central-1".to_owned() };
+        let event = powered_on();
+        for (pattern, meant) in [
+            (r#"{"detail":{"subject":["VmPoweredOnEvent","VmPoweredOffEvent"]}}"#, true),
+            (r#"{"detail":{"subject":["VmPoweredOffEvent"]}}"#, false),
+            (r#"{"detail-type":["VmPoweredOnEvent"],"account":["123"],"region":["eu-central-1"]}"#, true),
+            (r#"{"account":["124"]}"#, false),
+            (r#"{"resources":["vm-56"],"time":["2020-02-11T21:28:23Z"],"version":["0"]}"#, true),
+            (
+                r#"{"source":[{"prefix":"https://10.0.0.1"}],"detail":{"data":{"Vm":{"Name":[{"prefix":"web-"}]}}}}"#,
+                true,
+            ),
+            (r#"{"detail":{"data":{"Key":[{"numeric":[">",9902]}]}}}"#, false),
+        ] {
+            let patterns = Patterns::new(vec![Pattern::parse(pattern).unwrap()]);
+            assert_eq!(is_meant(&event, &place, &patterns), meant, "{pattern}");
+        }
+        let envelope: serde_json::Value = serde_json::from_str(&envelope(&event, &place)).unwrap();
+        assert_eq!((&envelope["time"], &envelope["resources"][0]), (&"2020-02-11T21:28:23Z".into(), &"vm-56".into()));
+        assert_eq!(envelope["detail"]["subject"], "VmPoweredOnEvent");
+    }
+}
