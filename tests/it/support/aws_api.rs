@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::aws::REGION;
+use super::aws::{MOTO_ACCOUNT, REGION};
 use super::raw;
 
 /// A test that waits this long for something waits in vain.
@@ -145,9 +145,12 @@ impl Api {
     }
 
     pub(crate) async fn put_target(&self, bus: &str, rule: &str, queue: &Queue) {
-        // Moto is twice as quick, and says the account, if it need not guess what to hand on.
-        let whole = json!({ "InputPathsMap": { "s": "$.source" }, "InputTemplate": "<aws.events.event.json>" });
-        let target = json!({ "Id": "queue", "Arn": queue.arn, "InputTransformer": whole });
+        let mut target = json!({ "Id": "queue", "Arn": queue.arn });
+        if queue.arn.contains(MOTO_ACCOUNT) {
+            // Moto is twice as quick so, and says the account.
+            target["InputTransformer"] =
+                json!({ "InputPathsMap": { "s": "$.source" }, "InputTemplate": "<aws.events.event.json>" });
+        }
         let targets = json!({ "Rule": rule, "EventBusName": bus, "Targets": [target] });
         self.events("PutTargets", targets).await;
     }

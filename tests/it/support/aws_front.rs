@@ -113,6 +113,8 @@ pub(crate) struct State {
 
     /// How often each action was asked for.
     pub(crate) asked: HashMap<String, u64>,
+    /// What the others but `PutEvents` were asked with.
+    pub(crate) asked_with: Vec<(String, Bytes)>,
     /// How often each fault has happened.
     pub(crate) faults: HashMap<String, u64>,
     pub(crate) puts: Vec<Put>,
@@ -120,8 +122,8 @@ pub(crate) struct State {
     pub(crate) taken: Vec<String>,
     /// The ids of what the router knows to be accepted.
     pub(crate) accepted: HashSet<String>,
-    /// The ids of what AWS has without the router's knowing.
-    pub(crate) lost: HashSet<String>,
+    /// How often AWS took what without the router's knowing.
+    pub(crate) lost: HashMap<String, u64>,
     /// What must not be, in words.
     pub(crate) mistakes: Vec<String>,
     under_way: HashMap<u64, Vec<(String, String)>>,
@@ -181,7 +183,7 @@ impl State {
     fn took(&mut self, entries: &[Entry], results: &[Value]) {
         for (entry, _) in entries.iter().zip(results).filter(|(_, result)| result["EventId"].is_string()) {
             self.taken.push(entry.id.clone());
-            self.lost.insert(entry.id.clone());
+            *self.lost.entry(entry.id.clone()).or_default() += 1;
         }
     }
 
@@ -195,7 +197,7 @@ impl State {
             };
             if *told == Told::Accepted {
                 self.accepted.insert(entry.id.clone());
-                self.lost.remove(&entry.id);
+                *self.lost.get_mut(&entry.id).expect("AWS took it") -= 1;
             }
         }
     }
@@ -261,11 +263,12 @@ impl Front {
             unordered: false,
             holds: true,
             asked: HashMap::new(),
+            asked_with: Vec::new(),
             faults: HashMap::new(),
             puts: Vec::new(),
             taken: Vec::new(),
             accepted: HashSet::new(),
-            lost: HashSet::new(),
+            lost: HashMap::new(),
             mistakes: Vec::new(),
             under_way: HashMap::new(),
         };
@@ -426,7 +429,9 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Answered {
     let (number, script) = shared.change(|state| {
         let count = state.asked.entry(action.clone()).or_default();
         *count += 1;
-        (*count, Arc::clone(&state.script))
+        let number = *count;
+        state.asked_with.push((action.clone(), request.body().clone()));
+        (number, Arc::clone(&state.script))
     });
     let fault = script(&Call { action, number, entries: Vec::new() });
     note(&shared, &fault);
