@@ -131,7 +131,7 @@ async fn all_that_is_meant_arrives(aws: Aws) {
     let rule = aws.api.put_rule(BUS, "meant", &pattern()).await;
     assert_eq!(rule, aws.rule_arn("meant"));
     let queue = aws.api.queue_behind(BUS, "meant").await;
-    let mut reader = aws.api.read(&queue);
+    let mut reader = aws.api.read_and_tell(&queue, aws.front.pace());
     aws.front.change(|state| state.script(faults(seed)));
 
     let [most, shown] = [EVENTS, seed].map(|number| number.to_string());
@@ -190,7 +190,7 @@ async fn all_that_is_meant_arrives(aws: Aws) {
     }
     assert_eq!(often.keys().map(String::as_str).collect::<BTreeSet<_>>(), wanted);
     let letters = letters(&folder, &config).await;
-    assert_eq!(letters.iter().map(|letter| letter["event"].as_str().unwrap()).collect::<BTreeSet<_>>(), doomed);
+    assert_eq!(letters.iter().map(|letter| letter["event_id"].as_str().unwrap()).collect::<BTreeSet<_>>(), doomed);
     assert!(letters.iter().all(|letter| letter["reason"].as_str().unwrap().contains("MalformedDetail")), "{letters:?}");
 
     in_order(&taken, &places);

@@ -192,7 +192,6 @@ impl Api {
 
     /// Takes up to ten messages out of a queue, waiting a second for the first.
     async fn receive(&self, queue: &Queue) -> Vec<String> {
-        // Moto is slow over a message that stays.
         let asked = json!({ "QueueUrl": queue.url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1 });
         let received = self.sqs("ReceiveMessage", asked).await;
         let Some(messages) = received["Messages"].as_array().filter(|messages| !messages.is_empty()) else {
@@ -208,6 +207,12 @@ impl Api {
 
     /// Reads a queue from now on.
     pub(crate) fn read(&self, queue: &Queue) -> Reader {
+        self.read_and_tell(queue, |_| {})
+    }
+
+    /// The same, and tells how many events it has read. The longer the queue, the slower moto is over each message: a
+    /// reader that falls behind stays there.
+    pub(crate) fn read_and_tell(&self, queue: &Queue, tell: impl Fn(usize) + Send + 'static) -> Reader {
         let read = Arc::new(Mutex::new(Vec::new()));
         let (told, changed) = watch::channel(0);
         let (api, queue, kept) = (self.clone(), queue.clone(), Arc::clone(&read));
@@ -215,7 +220,12 @@ impl Api {
             loop {
                 let bodies = api.receive(&queue).await;
                 let events = bodies.iter().map(|body| serde_json::from_str::<Value>(body).unwrap());
-                kept.lock().unwrap().extend(events);
+                let count = {
+                    let mut kept = kept.lock().unwrap();
+                    kept.extend(events);
+                    kept.len()
+                };
+                tell(count);
                 told.send_modify(|rounds| *rounds += 1);
             }
         });

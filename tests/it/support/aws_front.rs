@@ -25,6 +25,9 @@ use super::raw;
 /// A test that waits this long for something waits in vain.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// So many events may be in a queue whose reader sets the pace.
+const QUEUED: usize = 20;
+
 /// What happens to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -110,6 +113,8 @@ pub(crate) struct State {
     /// Several events of one entity may be under way.
     pub(crate) unordered: bool,
     pub(crate) holds: bool,
+    /// How many events were read behind the rule, if whoever puts is to wait for whoever reads.
+    pub(crate) read: Option<usize>,
 
     /// How often each action was asked for.
     pub(crate) asked: HashMap<String, u64>,
@@ -262,6 +267,7 @@ impl Front {
             prompt: Duration::from_secs(5),
             unordered: false,
             holds: true,
+            read: None,
             asked: HashMap::new(),
             asked_with: Vec::new(),
             faults: HashMap::new(),
@@ -306,6 +312,13 @@ impl Front {
     pub(crate) async fn wait_for_more(&self, action: &str, times: u64) {
         let before = self.read(|state| state.count(action));
         self.wait_for(|state| state.count(action) >= before + times).await;
+    }
+
+    /// From now on events are handed on no faster than whoever reads them behind the rule says that he does.
+    pub(crate) fn pace(&self) -> impl Fn(usize) + Send + 'static {
+        self.change(|state| state.read = Some(0));
+        let shared = Arc::clone(&self.shared);
+        move |read| shared.change(|state| state.read = Some(read))
     }
 
     /// Ends at once, with all its connections: what connects is refused.
@@ -561,6 +574,7 @@ async fn hand_on_some(
             sign(&mut request, &key, "events");
             request
         };
+        shared.until(|state| state.read.is_none_or(|read| state.taken.len() <= read + QUEUED)).await;
         // To the end, also if whoever asked turns away.
         let lasting = Arc::clone(shared);
         let handed = tokio::spawn(async move {
