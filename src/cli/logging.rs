@@ -186,6 +186,7 @@ mod tests {
             tracing::info!(stream = "vc", "ours");
             tracing::error!(target: "hyper::client", "theirs");
             tracing::info!(target: "hyper::client", "their noise");
+            tracing::warn!(target: "aws_config::sts", "noise that may hold a token");
         }
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -9,7 +9,7 @@ use super::Complaint;
 use super::option::{Kind, OptionSpec};
 use super::problem::shown;
 use super::section::Section;
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, PatternError};
 
 /// What keeps its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +41,11 @@ pub struct Filter(Arc<Pattern>);
 
 impl Filter {
     /// Those that the pattern means.
-    #[must_use]
-    pub fn new(pattern: Pattern) -> Self {
-        Self(Arc::new(pattern))
+    ///
+    /// # Errors
+    /// It is no pattern.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        Pattern::parse(text).map(|pattern| Self(Arc::new(pattern)))
     }
 
     /// The pattern.
@@ -159,7 +161,7 @@ pub const PATTERN: OptionSpec = OptionSpec {
 };
 
 fn parse_pattern(text: &str) -> Result<Filter, Complaint> {
-    Pattern::parse(text).map(Filter::new).map_err(|error| {
+    Filter::parse(text).map_err(|error| {
         Complaint::new(
             error.to_string(),
             "compare with {\"subject\":[\"VmPoweredOnEvent\"]}, each \" in it written as \\\"",

@@ -168,7 +168,7 @@ fn command() -> clap::Command {
                 .value_parser(value_parser!(PathBuf)),
         );
     clap::Command::new("vmware-event-router")
-        .about("Reads every event of VMware vCenter Servers and delivers each as a CloudEvent to functions.")
+        .about("Reads every event of VMware vCenter Servers and delivers each as a CloudEvent to functions and buses.")
         .disable_version_flag(true)
         .args_conflicts_with_subcommands(false)
         .subcommand_negates_reqs(true)

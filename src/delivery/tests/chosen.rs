@@ -4,11 +4,10 @@ use super::*;
 use crate::config::delivery::Filter;
 use crate::delivery::{Question, Standing};
 use crate::journal::{Entry, LettersPlace};
-use crate::pattern::Pattern;
 
 fn only_wanted() -> Options {
-    let pattern = Pattern::parse(r#"{"subject":["Wanted","Nobody"]}"#).unwrap();
-    Options { filter: Some(Filter::new(pattern)), ..Options::default() }
+    let filter = Filter::parse(r#"{"subject":["Wanted","Nobody"]}"#).unwrap();
+    Options { filter: Some(filter), ..Options::default() }
 }
 
 async fn standing(run: &Run, position: u64) -> Standing {

@@ -171,6 +171,10 @@ fn answered(code: &str, message: &str, status: Option<u16>) -> (Kind, String) {
     (kind, text)
 }
 
+/// What to do where nothing gives credentials.
+const PROVIDE: &str =
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role of this machine or container";
+
 /// Why there are no credentials, and what to do.
 fn no_credentials(error: &CredentialsError) -> String {
     if let Some(secret) = find::<SecretError>(error) {
@@ -185,12 +189,8 @@ fn no_credentials(error: &CredentialsError) -> String {
         return format!("credentials cannot be fetched: {http}");
     }
     match error {
-        CredentialsError::CredentialsNotLoaded(_) => {
-            "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role of this \
-             machine or container"
-                .to_owned()
-        }
-        _ => format!("there are no credentials: {}", chain(error)),
+        CredentialsError::CredentialsNotLoaded(_) => format!("there are no credentials: {PROVIDE}"),
+        _ => format!("there are no credentials: {}; {PROVIDE}", chain(error).trim_end_matches('.')),
     }
 }
 
