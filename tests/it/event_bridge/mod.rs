@@ -1,7 +1,11 @@
 //! AWS EventBridge, as the router uses it: against moto, which checks every signature and permission, and LocalStack,
 //! through a front that keeps what was asked and lets things go wrong.
 
+mod credentials;
 mod everything;
+mod rules;
+mod sends;
+mod tells;
 
 use std::sync::Arc;
 

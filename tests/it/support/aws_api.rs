@@ -172,6 +172,10 @@ impl Api {
         Key { id: part("AccessKeyId"), secret: part("SecretAccessKey") }
     }
 
+    pub(crate) async fn delete_key(&self, user: &str, key: &Key) {
+        self.iam("DeleteAccessKey", &[("UserName", user), ("AccessKeyId", &key.id)]).await;
+    }
+
     /// Gives a user this policy and no other.
     pub(crate) async fn put_policy(&self, user: &str, policy: &Value) {
         let policy = policy.to_string();
