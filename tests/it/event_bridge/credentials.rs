@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Aws, BUS, allows, between, by_default_chain, documented, letters, of_subjects, readyz};
+use super::{Aws, BUS, allows, between, by_default_chain, documented, letters, of_subjects, readyz, told};
 use crate::support::aws_api::Key;
 use crate::support::aws_front::{Fault, Front};
 use crate::support::router::Router;
@@ -50,27 +50,27 @@ async fn a_key_that_is_refused_loses_nothing_and_is_read_again() {
     let mut router = Router::start_in(&folder, &config, &["-log-level", "debug"], &env).await;
 
     // At the start: a wrong secret, a key of nobody's, one that may do nothing.
-    router.logged("SignatureDoesNotMatch; correct aws_secret_access_key, or this machine's clock").await;
-    router.logged("began").await;
+    told(&mut router, "InvalidSignatureException; correct aws_secret_access_key, or this machine's clock").await;
+    told(&mut router, "connected").await;
     simulated.handle.make(ON, 3).unwrap();
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"].as_u64() >= Some(3)).await;
     let (ready, why) = readyz(&router).await;
-    assert!(!ready && why.contains("SignatureDoesNotMatch") && !why.contains(&wrong.secret), "{why}");
+    assert!(!ready && why.contains("InvalidSignatureException") && !why.contains(&wrong.secret), "{why}");
     write_profile(&profile, &Key::unknown());
-    router.logged("InvalidClientTokenId; correct the access key").await;
+    told(&mut router, "UnrecognizedClientException; correct the access key").await;
     let idle = aws.api.create_user("idle", &allows(&["sqs:ListQueues"])).await;
     write_profile(&profile, &idle);
-    router.logged("AccessDenied").await;
-    router.logged("; allow it in the policy of this user or role").await;
+    told(&mut router, "AccessDeniedException").await;
+    told(&mut router, "; allow it in the policy of this user or role").await;
 
     // A permission comes, the other is missing still: events wait for it.
     aws.api.put_policy("idle", &allows(&["events:ListRules"])).await;
-    router.logged("not answering: its events wait").await;
+    told(&mut router, "not answering: its events wait").await;
     aws.front.wait_for_more("PutEvents", 2).await;
     assert_eq!((reader.ids().len(), letters(&folder, &config).await.len()), (0, 0));
     aws.api.put_policy("idle", &documented()).await;
     reader.wait_for_count(3).await;
-    router.logged("answering again").await;
+    told(&mut router, "answering again").await;
     router.ready().await;
 
     // Later the key goes, and another comes.
@@ -128,7 +128,7 @@ async fn a_role_is_taken_on_with_a_key_of_the_environment_and_renewed() {
     let simulated = Simulated::start(quiet()).await;
     let config = between(&simulated, by_default_chain(aws.processor(options)));
     let mut router = Router::start_with(&config, &[], &env).await;
-    router.logged("AWS gives no credentials: AccessDenied").await;
+    told(&mut router, "AWS gives no credentials: AccessDenied").await;
     router.ready().await;
     let form = asked(&aws.front, "AssumeRole");
     for (name, value) in [("RoleArn", role.as_str()), ("ExternalId", "vcenter-west"), ("RoleSessionName", "vmware-event-router")] {
@@ -152,7 +152,7 @@ async fn a_role_is_taken_on_with_a_key_of_the_environment_and_renewed() {
     });
     simulated.handle.make(ON, 2).unwrap();
     reader.wait_for_count(4).await;
-    router.logged("ExpiredTokenException; renew the session token").await;
+    told(&mut router, "ExpiredTokenException; renew the session token").await;
     assert!(aws.front.read(|state| state.count("AssumeRole")) > before);
     router.stop().await;
     reader.emptied().await;

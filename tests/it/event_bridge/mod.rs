@@ -8,6 +8,7 @@ mod sends;
 mod tells;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -17,6 +18,9 @@ use crate::support::aws_api::{Api, Key};
 use crate::support::aws_front::Front;
 use crate::support::router::{Router, ask, metrics, stream};
 use crate::support::simulator::Simulated;
+
+/// A test that waits this long for something waits in vain.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The bus of all these tests.
 const BUS: &str = "vmware";
@@ -159,4 +163,10 @@ async fn letters(folder: &Arc<TempDir>, config: &[Value]) -> Vec<Value> {
 async fn readyz(router: &Router) -> (bool, String) {
     let answer = router.get("/readyz").await;
     (answer.status() == http::StatusCode::OK, String::from_utf8(answer.body().to_vec()).unwrap())
+}
+
+/// Waits for a line of the log, not for ever.
+async fn told(router: &mut Router, wanted: &str) {
+    let told = tokio::time::timeout(PATIENCE, router.logged(wanted)).await;
+    assert!(told.is_ok(), "waited in vain for {wanted:?}");
 }

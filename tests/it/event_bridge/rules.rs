@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Aws, BUS, between, of_subjects, readyz};
+use super::{Aws, BUS, between, of_subjects, readyz, told};
 use crate::support::aws_front::{Fault, Front};
 use crate::support::router::Router;
 use crate::support::simulator::{Simulated, quiet};
@@ -52,12 +52,12 @@ async fn what_becomes_of_a_rule_takes_effect_and_is_told() {
     expect(&router, &[ON, OFF], "at first").await;
 
     aws.api.put_rule(BUS, "off", &of_subjects(&[STOPPING])).await;
-    router.logged(r#"rule off chooses events by {\"detail\":{\"subject\":[\"VmStoppingEvent\"]}}"#).await;
+    told(&mut router, r#"rule off chooses events by {\"detail\":{\"subject\":[\"VmStoppingEvent\"]}}"#).await;
     expect(&router, &[ON, STOPPING], "with another pattern").await;
 
     let on = json!({ "Name": "on", "EventBusName": BUS });
     aws.api.events("DisableRule", on.clone()).await;
-    router.logged("rule on is disabled, and chooses no event").await;
+    told(&mut router, "rule on is disabled, and chooses no event").await;
     expect(&router, &[STOPPING], "disabled").await;
 
     // What cannot be read changes nothing.
@@ -68,18 +68,18 @@ async fn what_becomes_of_a_rule_takes_effect_and_is_told() {
         });
     });
     aws.api.events("EnableRule", on.clone()).await;
-    router.logged("cannot be read, what is known stays in force").await;
+    told(&mut router, "cannot be read, what is known stays in force").await;
     aws.front.wait_for_more("ListRules", 2).await;
     expect(&router, &[STOPPING], "while rules cannot be read").await;
     aws.front.change(|state| state.behave());
-    router.logged("no longer so: rule on is disabled").await;
+    told(&mut router, "no longer so: rule on is disabled").await;
     expect(&router, &[ON, STOPPING], "enabled again").await;
 
     aws.api.events("DeleteRule", on).await;
-    router.logged("rule on is not on bus vmware, and chooses no event").await;
+    told(&mut router, "rule on is not on bus vmware, and chooses no event").await;
     expect(&router, &[STOPPING], "deleted").await;
     aws.api.put_rule(BUS, "on", &of_subjects(&[ON])).await;
-    router.logged("no longer so: rule on is not on bus vmware").await;
+    told(&mut router, "no longer so: rule on is not on bus vmware").await;
     expect(&router, &[ON, STOPPING], "made again").await;
     assert_eq!(aws.actions(), ["ListRules", "PutEvents"]);
     router.stop().await;
@@ -107,8 +107,8 @@ async fn rules_on_later_pages_are_found_as_soon_as_aws_is_in_reach() {
     let simulated = Simulated::start(quiet()).await;
     let options = json!({ "aws_eventbridge_rule_arn": arns, "aws_rule_sync_interval": "1s" });
     let mut router = Router::start(&between(&simulated, aws.processor(options)), &[]).await;
-    router.logged("cannot be read, events wait until it can").await;
-    router.logged("began").await;
+    told(&mut router, "cannot be read, events wait until it can").await;
+    told(&mut router, "connected").await;
     for subject in [ON, STOPPING, OFF] {
         simulated.handle.make(subject, 2).unwrap();
     }
@@ -117,7 +117,7 @@ async fn rules_on_later_pages_are_found_as_soon_as_aws_is_in_reach() {
     assert!(!ready && why.contains("connection refused"), "{why}");
 
     aws.front.restart().await;
-    router.logged("rule vm-nowhere is not on bus vmware, and chooses no event: create it, or correct the ARN").await;
+    told(&mut router, "rule vm-nowhere is not on bus vmware, and chooses no event: create it, or correct the ARN").await;
     reader.wait_for_count(4).await;
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
     router.ready().await;

@@ -60,15 +60,15 @@ async fn check_says_what_is_right_and_wrong_where_signatures_are_checked() {
     let wrong = Key { secret: "not-the-secret".to_owned(), ..aws.key.clone() };
     let (code, text) = check(&simulated, &["check"], processor(&aws.front, &wrong, rules(&[&on]))).await;
     assert_eq!(code, Some(1), "{text}");
-    has(&text, &["FAILURE", "SignatureDoesNotMatch; correct aws_secret_access_key", "it does not work"]);
+    has(&text, &["FAILURE", "InvalidSignatureException; correct aws_secret_access_key", "it does not work"]);
     let (code, text) = check(&simulated, &["check"], processor(&aws.front, &Key::unknown(), rules(&[&on]))).await;
     assert_eq!(code, Some(1), "{text}");
-    has(&text, &["FAILURE", "InvalidClientTokenId; correct the access key"]);
+    has(&text, &["FAILURE", "UnrecognizedClientException; correct the access key"]);
 
     aws.api.put_policy("router", &super::allows(&["events:PutEvents"])).await;
     let (code, text) = check(&simulated, &["check"], aws.processor(rules(&[&on]))).await;
     assert_eq!(code, Some(1), "{text}");
-    has(&text, &["FAILURE", "AccessDenied", "allow it in the policy of this user or role"]);
+    has(&text, &["FAILURE", "AccessDeniedException", "allow it in the policy of this user or role"]);
     simulated.stop().await;
 }
 

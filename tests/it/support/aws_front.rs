@@ -473,16 +473,34 @@ fn note(shared: &Shared, fault: &Fault) {
     shared.change(|state| *state.faults.entry(what).or_default() += 1);
 }
 
+/// Moto refuses whom it does not know or allow in XML, and by other names. This is how AWS does it.
+fn as_aws_refuses(answer: Response<Bytes>) -> Response<Bytes> {
+    let text = String::from_utf8_lossy(answer.body());
+    let part = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once("</")?.0.to_owned())
+    };
+    let code = match part("Code").as_deref() {
+        Some("SignatureDoesNotMatch") => "InvalidSignatureException",
+        Some("InvalidClientTokenId") => "UnrecognizedClientException",
+        Some("AccessDenied") => "AccessDeniedException",
+        _ => return answer,
+    };
+    let body = json!({ "__type": code, "message": part("Message").unwrap_or_default() });
+    Response::builder().status(400).header(CONTENT_TYPE, "application/x-amz-json-1.1").body(body.to_string().into()).unwrap()
+}
+
 /// What the server answers, also when nobody waits for it any more.
 async fn hand_on(shared: Arc<Shared>, request: Request<Bytes>) -> Response<Bytes> {
     let to = shared.to;
+    let json = request.headers().contains_key("x-amz-target");
     let sent = tokio::spawn(async move { raw::send(to, request).await });
     let mut answer = sent.await.unwrap().unwrap_or_else(|error| panic!("what stands in for AWS is gone: {error}"));
     // Those of one connection.
     for name in ["connection", "transfer-encoding", "content-length"] {
         answer.headers_mut().remove(name);
     }
-    answer
+    if json && answer.status() == StatusCode::FORBIDDEN { as_aws_refuses(answer) } else { answer }
 }
 
 /// The results of an answer to `PutEvents`; none if it was refused as a whole.
