@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Aws, BUS, allows, between, by_default_chain, documented, letters, of_subjects, readyz, told};
+use super::{Aws, BUS, allows, between, by_default_chain, documented, letters, of_subjects, readyz, told, ready};
 use crate::support::aws_api::Key;
 use crate::support::aws_front::{Fault, Front};
 use crate::support::router::Router;
@@ -54,8 +54,8 @@ async fn a_key_that_is_refused_loses_nothing_and_is_read_again() {
     told(&mut router, "connected").await;
     simulated.handle.make(ON, 3).unwrap();
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"].as_u64() >= Some(3)).await;
-    let (ready, why) = readyz(&router).await;
-    assert!(!ready && why.contains("InvalidSignatureException") && !why.contains(&wrong.secret), "{why}");
+    let (is_ready, why) = readyz(&router).await;
+    assert!(!is_ready && why.contains("InvalidSignatureException") && !why.contains(&wrong.secret), "{why}");
     write_profile(&profile, &Key::unknown());
     told(&mut router, "UnrecognizedClientException; correct the access key").await;
     let idle = aws.api.create_user("idle", &allows(&["sqs:ListQueues"])).await;
@@ -71,7 +71,7 @@ async fn a_key_that_is_refused_loses_nothing_and_is_read_again() {
     aws.api.put_policy("idle", &documented()).await;
     reader.wait_for_count(3).await;
     told(&mut router, "answering again").await;
-    router.ready().await;
+    ready(&router).await;
 
     // Later the key goes, and another comes.
     let next = aws.api.create_key("idle").await;
@@ -106,13 +106,13 @@ async fn a_role_is_taken_on_with_a_key_of_the_environment_and_renewed() {
         "Version": "2012-10-17",
         "Statement": [{
             "Effect": "Allow",
-            "Principal": { "AWS": format!("arn:aws:iam::{}:root", aws.account()) },
+            "Principal": { "AWS": format!("arn:aws:iam::{}:user/nobody", aws.account()) },
             "Action": "sts:AssumeRole",
             "Condition": { "StringEquals": { "sts:ExternalId": "vcenter-west" } },
         }],
     });
-    let role = aws.api.create_role("bus-writer", &trust, &documented()).await;
     let key = aws.api.create_user("nobody", &allows(&["sts:AssumeRole"])).await;
+    let role = aws.api.create_role("bus-writer", &trust, &documented()).await;
     let mut options = rule(&aws).await;
     let mut reader = aws.api.read(&aws.api.queue_behind(BUS, "on").await);
     options["aws_role_arn"] = role.as_str().into();
@@ -127,9 +127,9 @@ async fn a_role_is_taken_on_with_a_key_of_the_environment_and_renewed() {
     });
     let simulated = Simulated::start(quiet()).await;
     let config = between(&simulated, by_default_chain(aws.processor(options)));
-    let mut router = Router::start_with(&config, &[], &env).await;
+    let mut router = Router::start_with(&config, &["-log-level", "debug"], &env).await;
     told(&mut router, "AWS gives no credentials: AccessDenied").await;
-    router.ready().await;
+    ready(&router).await;
     let form = asked(&aws.front, "AssumeRole");
     for (name, value) in [("RoleArn", role.as_str()), ("ExternalId", "vcenter-west"), ("RoleSessionName", "vmware-event-router")] {
         assert!(form.contains(&(name.to_owned(), value.to_owned())), "{name} in {form:?}");

@@ -165,6 +165,11 @@ async fn readyz(router: &Router) -> (bool, String) {
     (answer.status() == http::StatusCode::OK, String::from_utf8(answer.body().to_vec()).unwrap())
 }
 
+/// Waits until it is ready, not for ever.
+async fn ready(router: &Router) {
+    assert!(tokio::time::timeout(PATIENCE, router.ready()).await.is_ok(), "{}", readyz(router).await.1);
+}
+
 /// Waits for a line of the log, not for ever.
 async fn told(router: &mut Router, wanted: &str) {
     let told = tokio::time::timeout(PATIENCE, router.logged(wanted)).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Aws, BUS, between, of_subjects, readyz, told};
+use super::{Aws, BUS, between, of_subjects, readyz, told, ready};
 use crate::support::aws_front::{Fault, Front};
 use crate::support::router::Router;
 use crate::support::simulator::{Simulated, quiet};
@@ -44,7 +44,7 @@ async fn what_becomes_of_a_rule_takes_effect_and_is_told() {
     let simulated = Simulated::start(quiet()).await;
     let options = json!({ "aws_eventbridge_rule_arn": arns, "aws_rule_sync_interval": "1s" });
     let mut router = Router::start(&between(&simulated, aws.processor(options)), &[]).await;
-    router.ready().await;
+    ready(&router).await;
     let expect = async |router: &Router, expected: &[&str], when: &str| {
         let chosen = chosen(&simulated, router, &aws.front).await;
         assert_eq!(chosen, expected.iter().map(|subject| (*subject).to_owned()).collect(), "{when}");
@@ -113,14 +113,14 @@ async fn rules_on_later_pages_are_found_as_soon_as_aws_is_in_reach() {
         simulated.handle.make(subject, 2).unwrap();
     }
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"].as_u64() >= Some(6)).await;
-    let (ready, why) = readyz(&router).await;
-    assert!(!ready && why.contains("connection refused"), "{why}");
+    let (is_ready, why) = readyz(&router).await;
+    assert!(!is_ready && why.contains("connection refused"), "{why}");
 
     aws.front.restart().await;
     told(&mut router, "rule vm-nowhere is not on bus vmware, and chooses no event: create it, or correct the ARN").await;
     reader.wait_for_count(4).await;
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
-    router.ready().await;
+    ready(&router).await;
     router.stop().await;
     reader.emptied().await;
     let mut subjects = reader.subjects();

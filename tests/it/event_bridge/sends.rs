@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Aws, BUS, between, journaled, letters, of_subjects, settled};
+use super::{Aws, BUS, between, journaled, letters, of_subjects, settled, ready};
 use crate::support::aws_front::{Entry, Fault, Front};
 use crate::support::router::Router;
 use crate::support::simulator::{Simulated, quiet};
@@ -29,12 +29,12 @@ async fn without_rules_a_pattern_or_nobody_chooses() {
     let mut reader = aws.api.read(&aws.api.queue_behind(BUS, "all").await);
     let simulated = Simulated::start(quiet()).await;
     let mut before = 0;
-    for options in [json!({ "pattern": of_subjects(&[ON]).to_string() }), json!({ "aws_all_events": "true" })] {
+    for options in [json!({ "pattern": json!({ "subject": [ON] }).to_string() }), json!({ "aws_all_events": "true" })] {
         let all = options["aws_all_events"] == "true";
         let config = between(&simulated, aws.processor(options));
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let router = Router::start_in(&folder, &config, &[], &[]).await;
-        router.ready().await;
+        ready(&router).await;
         let already = sent(&aws.front);
         simulated.handle.make(OFF, 5).unwrap();
         simulated.handle.make(ON, 5).unwrap();
@@ -68,7 +68,7 @@ async fn what_is_too_large_is_set_aside_and_the_others_arrive() {
     let config = between(&simulated, aws.processor(options));
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let router = Router::start_in(&folder, &config, &[], &[]).await;
-    router.ready().await;
+    ready(&router).await;
     for _ in 0..5 {
         simulated.handle.make(ON, 4).unwrap();
         simulated.handle.make(large, 1).unwrap();
@@ -114,7 +114,7 @@ async fn the_first_goes_alone_and_what_comes_meanwhile_goes_together() {
     });
     let config = between(&simulated, aws.processor(options));
     let router = Router::start(&config, &[]).await;
-    router.ready().await;
+    ready(&router).await;
     simulated.handle.make(ON, 1).unwrap();
     aws.front.wait_for(|state| state.puts.len() == 1).await;
     simulated.handle.make(ON, 300).unwrap();
