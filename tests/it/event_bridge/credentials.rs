@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Aws, BUS, allows, between, by_default_chain, documented, letters, of_subjects, readyz, told, ready};
+use super::{Aws, BUS, allows, between, by_default_chain, documented, letters, of_subjects, ready, readyz, told};
 use crate::support::aws_api::Key;
 use crate::support::aws_front::{Fault, Front};
 use crate::support::router::Router;
@@ -30,11 +30,8 @@ async fn rule(aws: &Aws) -> Value {
 #[tokio::test]
 async fn a_key_that_is_refused_loses_nothing_and_is_read_again() {
     let aws = Aws::moto().await;
-    let mut reader = aws.api.read(&{
-        rule(&aws).await;
-        aws.api.queue_behind(BUS, "on").await
-    });
     let options = rule(&aws).await;
+    let mut reader = aws.api.read(&aws.api.queue_behind(BUS, "on").await);
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let profile = folder.path().join("credentials");
     let wrong = Key { secret: "not-the-secret".to_owned(), ..aws.key.clone() };
@@ -106,7 +103,7 @@ async fn a_role_is_taken_on_with_a_key_of_the_environment_and_renewed() {
         "Version": "2012-10-17",
         "Statement": [{
             "Effect": "Allow",
-            "Principal": { "AWS": format!("arn:aws:iam::{}:user/nobody", aws.account()) },
+            "Principal": { "AWS": format!("arn:aws:iam::{}:user/nobody", aws.account) },
             "Action": "sts:AssumeRole",
             "Condition": { "StringEquals": { "sts:ExternalId": "vcenter-west" } },
         }],
@@ -131,7 +128,9 @@ async fn a_role_is_taken_on_with_a_key_of_the_environment_and_renewed() {
     told(&mut router, "AWS gives no credentials: AccessDenied").await;
     ready(&router).await;
     let form = asked(&aws.front, "AssumeRole");
-    for (name, value) in [("RoleArn", role.as_str()), ("ExternalId", "vcenter-west"), ("RoleSessionName", "vmware-event-router")] {
+    for (name, value) in
+        [("RoleArn", role.as_str()), ("ExternalId", "vcenter-west"), ("RoleSessionName", "vmware-event-router")]
+    {
         assert!(form.contains(&(name.to_owned(), value.to_owned())), "{name} in {form:?}");
     }
     simulated.handle.make(ON, 2).unwrap();

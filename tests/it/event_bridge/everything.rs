@@ -185,7 +185,7 @@ async fn all_that_is_meant_arrives(aws: Aws) {
     let mut often: HashMap<String, u64> = HashMap::new();
     for came in reader.events() {
         let id = came["detail"]["id"].as_str().unwrap();
-        arrived_whole(&came, places[id].1, aws.account());
+        arrived_whole(&came, places[id].1, aws.account);
         *often.entry(id.to_owned()).or_default() += 1;
     }
     assert_eq!(often.keys().map(String::as_str).collect::<BTreeSet<_>>(), wanted);
@@ -195,7 +195,6 @@ async fn all_that_is_meant_arrives(aws: Aws) {
 
     in_order(&taken, &places);
     aws.front.read(|state| {
-        println!("{state:?}");
         let sent: HashSet<_> = state.puts.iter().flat_map(|put| &put.entries).map(|entry| entry.id.as_str()).collect();
         assert_eq!(sent, meant.iter().copied().collect(), "what no rule means is not sent");
         for (id, times) in &often {

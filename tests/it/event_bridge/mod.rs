@@ -7,6 +7,7 @@ mod rules;
 mod sends;
 mod tells;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,15 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The bus of all these tests.
 const BUS: &str = "vmware";
 
-/// What stands in for AWS.
-enum Server {
-    Moto(Moto),
-    LocalStack(LocalStack),
-}
-
 /// AWS as a test finds it: a bus, a user who may do what the documentation says, and a front.
 struct Aws {
-    server: Server,
+    /// What stands in for AWS; it ends when dropped.
+    _server: Box<dyn Any>,
+    account: &'static str,
     /// Whoever sets things up.
     api: Api,
     front: Front,
@@ -70,7 +67,7 @@ impl Aws {
         moto.check_signatures();
         api.create_bus(BUS).await;
         let front = Front::start(&moto.url(), &key).await;
-        Self { server: Server::Moto(moto), api, front, key }
+        Self { _server: Box::new(moto), account: MOTO_ACCOUNT, api, front, key }
     }
 
     async fn localstack() -> Self {
@@ -78,19 +75,12 @@ impl Aws {
         let (api, key) = (Api::new(&localstack.url()), Key::unknown());
         api.create_bus(BUS).await;
         let front = Front::start(&localstack.url(), &key).await;
-        Self { server: Server::LocalStack(localstack), api, front, key }
-    }
-
-    fn account(&self) -> &'static str {
-        match self.server {
-            Server::Moto(_) => MOTO_ACCOUNT,
-            Server::LocalStack(_) => LOCALSTACK_ACCOUNT,
-        }
+        Self { _server: Box::new(localstack), account: LOCALSTACK_ACCOUNT, api, front, key }
     }
 
     /// The ARN of a rule, whether it is there or not.
     fn rule_arn(&self, name: &str) -> String {
-        format!("arn:aws:events:{REGION}:{}:rule/{BUS}/{name}", self.account())
+        format!("arn:aws:events:{REGION}:{}:rule/{BUS}/{name}", self.account)
     }
 
     /// The entry of the bus, with the user's key and these options besides.

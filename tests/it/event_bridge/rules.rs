@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Aws, BUS, between, of_subjects, readyz, told, ready};
+use super::{Aws, BUS, between, of_subjects, ready, readyz, told};
 use crate::support::aws_front::{Fault, Front};
 use crate::support::router::Router;
 use crate::support::simulator::{Simulated, quiet};
@@ -27,7 +27,9 @@ async fn chosen(simulated: &Simulated, router: &Router, front: &Front) -> BTreeS
     for subject in [ON, OFF, STOPPING, MARK] {
         simulated.handle.make(subject, 1).unwrap();
     }
-    front.wait_for(|state| state.puts[from..].iter().flat_map(|put| &put.entries).any(|e| e.detail["subject"] == MARK)).await;
+    front
+        .wait_for(|state| state.puts[from..].iter().flat_map(|put| &put.entries).any(|e| e.detail["subject"] == MARK))
+        .await;
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
     let mut chosen = subjects(from);
     assert!(chosen.remove(MARK));
@@ -117,7 +119,8 @@ async fn rules_on_later_pages_are_found_as_soon_as_aws_is_in_reach() {
     assert!(!is_ready && why.contains("connection refused"), "{why}");
 
     aws.front.restart().await;
-    told(&mut router, "rule vm-nowhere is not on bus vmware, and chooses no event: create it, or correct the ARN").await;
+    told(&mut router, "rule vm-nowhere is not on bus vmware, and chooses no event: create it, or correct the ARN")
+        .await;
     reader.wait_for_count(4).await;
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
     ready(&router).await;

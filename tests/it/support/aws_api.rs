@@ -54,10 +54,8 @@ pub(crate) fn sign(request: &mut Request<Bytes>, key: &Key, service: &str) {
         derived = mac(&derived, part).as_ref().to_vec();
     }
     let signature = hex(mac(&derived, &format!("AWS4-HMAC-SHA256\n{now}\n{scope}\n{hash}")));
-    let text = format!(
-        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders=host;x-amz-date, Signature={signature}",
-        key.id
-    );
+    let text =
+        format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders=host;x-amz-date, Signature={signature}", key.id);
     let headers = request.headers_mut();
     headers.insert("x-amz-date", now.parse().unwrap());
     headers.insert(AUTHORIZATION, text.parse().unwrap());
@@ -100,8 +98,7 @@ impl Api {
     }
 
     async fn json(&self, service: &str, target: &str, body: Value) -> Value {
-        let (status, text) =
-            self.send(service, "application/x-amz-json-1.1", Some(target), body.to_string()).await;
+        let (status, text) = self.send(service, "application/x-amz-json-1.1", Some(target), body.to_string()).await;
         assert!(status.is_success(), "{target} {body}: {status} {text}");
         if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
     }
@@ -188,8 +185,7 @@ impl Api {
     /// A role that this user's account may take on, with this policy; gives its ARN.
     pub(crate) async fn create_role(&self, name: &str, trust: &Value, policy: &Value) -> String {
         let (trust, policy) = (trust.to_string(), policy.to_string());
-        let made =
-            self.iam("CreateRole", &[("RoleName", name), ("AssumeRolePolicyDocument", trust.as_str())]).await;
+        let made = self.iam("CreateRole", &[("RoleName", name), ("AssumeRolePolicyDocument", trust.as_str())]).await;
         let parameters = [("RoleName", name), ("PolicyName", "policy"), ("PolicyDocument", policy.as_str())];
         self.iam("PutRolePolicy", &parameters).await;
         let (_, rest) = made.split_once("<Arn>").unwrap();
@@ -203,8 +199,7 @@ impl Api {
         let Some(messages) = received["Messages"].as_array().filter(|messages| !messages.is_empty()) else {
             return Vec::new();
         };
-        let entry =
-            |(number, message): (usize, &Value)| json!({ "Id": number.to_string(), "ReceiptHandle": message["ReceiptHandle"] });
+        let entry = |(number, message): (usize, &Value)| json!({ "Id": number.to_string(), "ReceiptHandle": message["ReceiptHandle"] });
         let entries: Vec<_> = messages.iter().enumerate().map(entry).collect();
         let deleted = self.sqs("DeleteMessageBatch", json!({ "QueueUrl": queue.url, "Entries": entries })).await;
         assert!(deleted["Failed"].as_array().is_none_or(Vec::is_empty), "{deleted}");

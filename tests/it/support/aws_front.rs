@@ -487,7 +487,11 @@ fn as_aws_refuses(answer: Response<Bytes>) -> Response<Bytes> {
         _ => return answer,
     };
     let body = json!({ "__type": code, "message": part("Message").unwrap_or_default() });
-    Response::builder().status(400).header(CONTENT_TYPE, "application/x-amz-json-1.1").body(body.to_string().into()).unwrap()
+    Response::builder()
+        .status(400)
+        .header(CONTENT_TYPE, "application/x-amz-json-1.1")
+        .body(body.to_string().into())
+        .unwrap()
 }
 
 /// What the server answers, also when nobody waits for it any more.
