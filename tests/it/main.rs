@@ -13,6 +13,7 @@ mod damage;
 mod decode;
 mod demo;
 mod disk;
+mod event_bridge;
 mod gateway;
 mod http;
 mod journal;

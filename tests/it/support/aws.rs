@@ -158,16 +158,6 @@ impl Moto {
         self.order("/moto-api/reset-auth", "0");
     }
 
-    /// From now on anybody may do anything again, as setting up needs it.
-    pub(crate) fn trust_everybody(&self) {
-        self.order("/moto-api/reset-auth", "inf");
-    }
-
-    /// Forgets buses, rules, queues, users and keys; whether signatures are checked stays as it is.
-    pub(crate) fn reset(&self) {
-        self.order("/moto-api/reset", "");
-    }
-
     fn order(&self, path: &str, body: &str) {
         match ask(self.server.address, "POST", path, body) {
             Some((200, _)) => {}

@@ -1,5 +1,8 @@
 //! The peers of the tests, and how tests talk to them.
 
+pub(crate) mod aws;
+pub(crate) mod aws_api;
+pub(crate) mod aws_front;
 pub(crate) mod fault_soap;
 pub(crate) mod gateway;
 pub(crate) mod govc;

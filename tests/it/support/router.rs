@@ -79,6 +79,10 @@ pub(crate) fn command(folder: &TempDir, config: &[Value], env: &[(&str, &str)]) 
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
+    // Nobody's own credentials and settings of AWS matter.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"AWS_")) {
+        command.env_remove(name);
+    }
     // Every router of the tests has a journal of its own.
     command.env("STATE_DIRECTORY", folder.path().join("state"));
     command.envs(env.iter().copied()).arg("-config").arg(path).stdin(Stdio::null());
