@@ -45,7 +45,7 @@ test: peers ## every test, against real peers
 
 .PHONY: bench
 bench: ## speed, memory and size, of what `cargo build --release --locked` makes
-	@tools/peers.sh vcsim oracle govmomi-decode govmomi-route wrk
+	@tools/peers.sh vcsim oracle govmomi-decode govmomi-route wrk event-ruler
 	$(CARGO) build --release --locked
 	$(CARGO) build --release --locked --example stub_gateway
 	@# Put aside: `cargo bench` builds an executable of its own in its place.

@@ -155,6 +155,16 @@ async fn readyz(router: &Router) -> (bool, String) {
     (answer.status() == http::StatusCode::OK, String::from_utf8(answer.body().to_vec()).unwrap())
 }
 
+/// Waits until it says why it is not ready, not for ever.
+async fn not_ready(router: &Router, why: &str) {
+    let says = async {
+        while !readyz(router).await.1.contains(why) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, says).await.is_ok(), "{}", readyz(router).await.1);
+}
+
 /// Waits until it is ready, not for ever.
 async fn ready(router: &Router) {
     assert!(tokio::time::timeout(PATIENCE, router.ready()).await.is_ok(), "{}", readyz(router).await.1);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Aws, BUS, between, of_subjects, ready, readyz, told};
+use super::{Aws, BUS, between, not_ready, of_subjects, ready, readyz, told};
 use crate::support::aws_front::{Fault, Front};
 use crate::support::router::Router;
 use crate::support::simulator::{Simulated, quiet};
@@ -78,7 +78,7 @@ async fn what_becomes_of_a_rule_takes_effect_and_is_told() {
     expect(&router, &[ON, STOPPING], "enabled again").await;
 
     aws.api.events("DeleteRule", on).await;
-    told(&mut router, "rule on is not on bus vmware, and chooses no event").await;
+    told(&mut router, "rule on is not on bus vmware any more, and chooses no event").await;
     expect(&router, &[STOPPING], "deleted").await;
     aws.api.put_rule(BUS, "on", &of_subjects(&[ON])).await;
     told(&mut router, "no longer so: rule on is not on bus vmware").await;
@@ -119,8 +119,10 @@ async fn rules_on_later_pages_are_found_as_soon_as_aws_is_in_reach() {
     assert!(!is_ready && why.contains("connection refused"), "{why}");
 
     aws.front.restart().await;
-    told(&mut router, "rule vm-nowhere is not on bus vmware, and chooses no event: create it, or correct the ARN")
-        .await;
+    // A rule that has never been there might choose any event: nothing is passed over.
+    not_ready(&router, "rule vm-nowhere is not on bus vmware: create it, or correct the ARN").await;
+    assert_eq!(aws.front.read(|state| state.puts.len()), 0);
+    aws.api.put_rule(BUS, "vm-nowhere", &of_subjects(&[MARK])).await;
     reader.wait_for_count(4).await;
     router.stats_when(|stats| stats["vmware.event.router.journal"]["undelivered"] == 0).await;
     ready(&router).await;
