@@ -161,12 +161,23 @@ pub const PATTERN: OptionSpec = OptionSpec {
 };
 
 fn parse_pattern(text: &str) -> Result<Filter, Complaint> {
-    Filter::parse(text).map_err(|error| {
+    let filter = Filter::parse(text).map_err(|error| {
         Complaint::new(
             error.to_string(),
             "compare with {\"subject\":[\"VmPoweredOnEvent\"]}, each \" in it written as \\\"",
         )
-    })
+    })?;
+    // As in a rule of EventBridge, where it would silently match nothing here.
+    for name in ["detail", "detail-type"] {
+        if filter.pattern().needs(name) {
+            return Err(Complaint::new(
+                format!("asks for \"{name}\", which no event has"),
+                "this pattern sees the CloudEvent itself, with \"subject\" and \"data\"; \
+                 a rule of EventBridge sees it within \"detail\"",
+            ));
+        }
+    }
+    Ok(filter)
 }
 
 fn parse_begin(text: &str) -> Result<BeginAt, Complaint> {

@@ -64,6 +64,13 @@ impl Pattern {
         &self.text
     }
 
+    /// Whether it matches nothing that has no field of this name at its top.
+    #[must_use]
+    pub fn needs(&self, name: &str) -> bool {
+        let is_below = |path: &str| path == name || path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        self.ways.iter().all(|way| way.iter().any(|(path, asked)| is_below(path) && !asked.absent()))
+    }
+
     /// Whether the event is meant, as the CloudEvent that it is.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {

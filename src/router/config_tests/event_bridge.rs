@@ -237,6 +237,19 @@ fn what_is_wrong_is_told() {
         expected.sort();
         assert_eq!(told, expected, "{entry}");
     }
+    for (pattern, asked) in [
+        ("{\"detail\":{\"subject\":[\"x\"]}}", Some("detail")),
+        ("{\"$or\":[{\"detail\":{\"a\":[1]}},{\"detail\":{\"b\":[1]}}]}", Some("detail")),
+        ("{\"detail-type\":[\"x\"]}", Some("detail-type")),
+        ("{\"$or\":[{\"detail\":{\"a\":[1]}},{\"subject\":[\"x\"]}]}", None),
+        ("{\"detail\":[{\"exists\":false}]}", None),
+        ("{\"details\":[\"x\"]}", None),
+    ] {
+        let problems = problems(&region(json!({ "pattern": pattern })));
+        let expected = asked.map(|name| format!("options.pattern: asks for \"{name}\", which no event has; "));
+        assert_eq!(problems.len(), usize::from(asked.is_some()), "{pattern}: {problems:?}");
+        assert!(expected.is_none_or(|expected| problems[0].starts_with(&expected)), "{pattern}: {problems:?}");
+    }
     let pattern = problems(&region(json!({ "pattern": "{\"subject\":\"x\"}" })));
     assert!(
         pattern.len() == 1 && pattern[0].starts_with("options.pattern: the pattern is not understood: "),
