@@ -119,22 +119,20 @@ pub(super) fn is_meant(event: &Event, place: &Place, patterns: &Patterns) -> boo
     with_envelope(event, Some(place), |envelope| patterns.any(envelope))
 }
 
-/// The event as it will be on the bus, with some id, and some account if that is not known.
+/// The same as JSON, with zeros for an id and for an account that is not known.
 pub(super) fn envelope(event: &Event, place: &Place) -> String {
-    let json = event.json();
-    let detail: serde_json::Value = serde_json::from_slice(&json).unwrap_or_default();
-    serde_json::json!({
-        "version": "0",
-        "id": "00000000-0000-0000-0000-000000000000",
-        "detail-type": detail_type(event),
-        "source": event.source(),
-        "account": place.account.as_deref().unwrap_or("000000000000"),
-        "time": whole_seconds(event),
-        "region": place.region,
-        "resources": resource(event).into_iter().collect::<Vec<_>>(),
-        "detail": detail,
+    let value = |name: &str, part: &Part<'_>| match part {
+        Part::Text(text) => (*text).into(),
+        Part::Texts(texts) => (*texts).into(),
+        Part::Json(json) => serde_json::from_slice(json).unwrap_or_default(),
+        Part::Unknown if name == "id" => "00000000-0000-0000-0000-000000000000".into(),
+        Part::Unknown if name == "account" => "000000000000".into(),
+        Part::Unknown => serde_json::Value::Null,
+    };
+    with_envelope(event, Some(place), |parts| {
+        let members = parts.iter().map(|(name, part)| ((*name).to_owned(), value(name, part)));
+        serde_json::Value::Object(members.collect()).to_string()
     })
-    .to_string()
 }
 
 #[cfg(test)]
