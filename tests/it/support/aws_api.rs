@@ -32,6 +32,19 @@ impl Key {
     }
 }
 
+/// What a role gives to whoever takes it on.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) key: Key,
+    pub(crate) token: String,
+}
+
+/// The text of an element.
+fn part(xml: &str, name: &str) -> String {
+    let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap();
+    rest.split_once('<').unwrap().0.to_owned()
+}
+
 fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -113,11 +126,15 @@ impl Api {
     }
 
     async fn iam(&self, action: &str, parameters: &[(&str, &str)]) -> String {
+        self.form("iam", "2010-05-08", action, parameters).await
+    }
+
+    async fn form(&self, service: &str, version: &str, action: &str, parameters: &[(&str, &str)]) -> String {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Action", action).append_pair("Version", "2010-05-08").extend_pairs(parameters);
+        form.append_pair("Action", action).append_pair("Version", version).extend_pairs(parameters);
         // Moto signs what it has read and written again, and Python writes one character otherwise.
         let form = form.finish().replace('*', "%2A");
-        let (status, text) = self.send("iam", "application/x-www-form-urlencoded", None, form).await;
+        let (status, text) = self.send(service, "application/x-www-form-urlencoded", None, form).await;
         assert!(status.is_success(), "{action} {parameters:?}: {status} {text}");
         text
     }
@@ -164,11 +181,7 @@ impl Api {
     /// Another key of a user's.
     pub(crate) async fn create_key(&self, user: &str) -> Key {
         let made = self.iam("CreateAccessKey", &[("UserName", user)]).await;
-        let part = |name: &str| {
-            let (_, rest) = made.split_once(&format!("<{name}>")).unwrap();
-            rest.split_once('<').unwrap().0.to_owned()
-        };
-        Key { id: part("AccessKeyId"), secret: part("SecretAccessKey") }
+        Key { id: part(&made, "AccessKeyId"), secret: part(&made, "SecretAccessKey") }
     }
 
     pub(crate) async fn delete_key(&self, user: &str, key: &Key) {
@@ -188,8 +201,15 @@ impl Api {
         let made = self.iam("CreateRole", &[("RoleName", name), ("AssumeRolePolicyDocument", trust.as_str())]).await;
         let parameters = [("RoleName", name), ("PolicyName", "policy"), ("PolicyDocument", policy.as_str())];
         self.iam("PutRolePolicy", &parameters).await;
-        let (_, rest) = made.split_once("<Arn>").unwrap();
-        rest.split_once('<').unwrap().0.to_owned()
+        part(&made, "Arn")
+    }
+
+    /// Takes on a role.
+    pub(crate) async fn assume_role(&self, arn: &str) -> Session {
+        let parameters = [("RoleArn", arn), ("RoleSessionName", "test")];
+        let given = self.form("sts", "2011-06-15", "AssumeRole", &parameters).await;
+        let key = Key { id: part(&given, "AccessKeyId"), secret: part(&given, "SecretAccessKey") };
+        Session { key, token: part(&given, "SessionToken") }
     }
 
     /// Takes up to ten messages out of a queue, waiting a second for the first.

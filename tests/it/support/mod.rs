@@ -2,6 +2,7 @@
 
 pub(crate) mod aws;
 pub(crate) mod aws_api;
+pub(crate) mod aws_credentials;
 pub(crate) mod aws_front;
 pub(crate) mod fault_soap;
 pub(crate) mod gateway;
