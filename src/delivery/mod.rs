@@ -60,6 +60,9 @@ const LANES_BYTES: usize = 32 * 1024 * 1024;
 /// So many bytes in the front count as a full one, too: streams keep pace with it, so there may be no more to read.
 const HELD: usize = 256 * 1024;
 
+/// What an event takes, about, before any is known.
+const EVENT: usize = 1536;
+
 /// A full front whose oldest event is open for this long gives its target a lane.
 const STUCK: Duration = Duration::from_millis(500);
 

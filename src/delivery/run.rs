@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::track::{Circuit, Lane, Stage, Track};
 use super::window::Window;
 use super::{
-    Errand, FIRST_RETRY, HELD, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK, Settler,
-    excludes,
+    EVENT, Errand, FIRST_RETRY, HELD, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK,
+    Settler, excludes,
 };
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
@@ -142,6 +142,10 @@ impl Delivery {
         let (settler, errands) = mpsc::channel(SETTLES);
         let state = cursor.state();
         let routes = processor.routes();
+        // What may be under way, and as much again: batches are filled from that.
+        let under_way = processor.limits().events.saturating_mul(options.concurrency);
+        let reach = under_way.saturating_mul(2 * EVENT).min(SPAN.bytes / 2);
+        cursor.reach(reach as u64);
         let mut this = Self {
             name: status.name.as_str().into(),
             window: Window::new(state.front),

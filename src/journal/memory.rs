@@ -9,14 +9,10 @@ use tokio::sync::{Notify, watch};
 
 use super::letters::MemoryLetters;
 use super::{
-    Batch, Begin, Checkpoint, Cursor, CursorState, DeadLetters, Ended, Entry, Found, History, Journal, JournalError,
-    JournalStats, Settlement,
+    AHEAD, Batch, Begin, Checkpoint, Cursor, CursorState, DeadLetters, Ended, Entry, Found, History, Journal,
+    JournalError, JournalStats, Settlement,
 };
 use crate::attempt::{BatchLimits, Position, Target};
-
-/// With so many bytes before the processor that is furthest, streams wait. Half a page or less: what is read meanwhile
-/// lies ready, and is appended before this is delivered.
-const AHEAD: u64 = 512 * 1024;
 
 /// What is kept of events that nobody waits for, for whoever looks on.
 const HISTORY: u64 = 1 << 20;
@@ -40,11 +36,12 @@ struct Shared {
 }
 
 /// A processor's place.
-#[derive(Default)]
 struct Place {
     cursor: CursorState,
     /// Bytes of the entries above its front.
     ahead: u64,
+    /// As many as it can use.
+    reach: u64,
 }
 
 #[derive(Default)]
@@ -192,7 +189,7 @@ impl State {
 
     /// Whether even the processor that is furthest has much before it.
     fn all_behind(&self) -> bool {
-        self.places.values().map(|place| place.ahead).min().is_some_and(|least| least >= AHEAD)
+        !self.places.is_empty() && self.places.values().all(|place| place.ahead >= place.reach)
     }
 
     fn pinned_by(&self) -> Option<String> {
@@ -296,7 +293,7 @@ impl Journal for MemoryJournal {
             let cursor = CursorState { front, lanes: Vec::new() };
             // One of its name was forgotten, and this one may owe what that one delivered.
             state.ended.retain(|ended| ended.processor != name);
-            state.places.insert(Arc::clone(&name), Place { cursor, ahead });
+            state.places.insert(Arc::clone(&name), Place { cursor, ahead, reach: AHEAD });
             state.trim(self.shared.history());
         }
         drop(state);
@@ -387,6 +384,13 @@ impl Cursor for MemoryCursor {
         self.newest().0.saturating_sub(after.0)
     }
 
+    fn reach(&self, bytes: u64) {
+        if let Some(place) = self.shared.lock().places.get_mut(&self.name) {
+            place.reach = bytes.max(AHEAD);
+        }
+        self.shared.passed.notify_waiters();
+    }
+
     async fn commit(&self, committed: CursorState) -> Result<(), JournalError> {
         let mut guard = self.shared.lock();
         let state = &mut *guard;
@@ -398,7 +402,8 @@ impl Cursor for MemoryCursor {
         let passed = state.bytes_between(before, committed.front);
         let back = state.bytes_between(committed.front, before);
         if let Some(place) = state.places.get_mut(&self.name) {
-            *place = Place { ahead: place.ahead + back - passed, cursor: committed };
+            place.ahead = place.ahead + back - passed;
+            place.cursor = committed;
         }
         if was_behind && !state.all_behind() {
             self.shared.passed.notify_waiters();

@@ -242,8 +242,8 @@ pub trait Journal: Send + Sync {
     /// Waits until less than nine tenths of the journal are in use.
     async fn space(&self);
 
-    /// Waits while even the processor that is furthest has much before it: what nobody can use yet need not be here
-    /// yet. An engine that is durable waits for a moment only. Returns at once where there is no processor.
+    /// Waits while even the processor that is furthest has much before it ([`Cursor::reach`]): what nobody can use yet
+    /// need not be here yet. An engine that is durable waits for a moment only. Returns at once where there is no processor.
     async fn pace(&self);
 
     /// The stream's durable place, if it has one.
@@ -316,6 +316,10 @@ pub trait Cursor: Send + Sync {
     /// How many entries lie behind `after`.
     fn waiting(&self, after: Position) -> u64;
 
+    /// So many bytes of entries above the front are as many as this processor can use, [`AHEAD`] at least: a stream need
+    /// not be read on for it ([`Journal::pace`]).
+    fn reach(&self, _bytes: u64) {}
+
     /// Moves the durable place; called often and cheap, an engine may sync it about once a second.
     /// What no cursor needs any more may be let go.
     async fn commit(&self, state: CursorState) -> Result<(), JournalError>;
@@ -323,6 +327,10 @@ pub trait Cursor: Send + Sync {
     /// Writes down how events ended, soon and without a sync; takes them all.
     fn record(&self, settlements: &mut Vec<Settlement>);
 }
+
+/// What counts as much before a processor, unless it can use more, in bytes. Half a page or less: what is read meanwhile
+/// lies ready, and is appended before this is delivered.
+const AHEAD: u64 = 512 * 1024;
 
 /// Builds the journal, for what is configured. It is not open yet, and nothing is read or written.
 #[must_use]

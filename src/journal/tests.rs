@@ -326,6 +326,10 @@ async fn streams_keep_pace_with_the_processor_that_is_furthest() {
             assert!(newest.0 <= 200, "much is before both");
         }
         assert!(newest.0 >= 100, "little is before them");
+        quick.reach(3 << 20);
+        journal.pace().now_or_never().expect("one can use more");
+        quick.reach(0);
+        assert!(journal.pace().now_or_never().is_none(), "nobody can use less than so much");
         if journal.stats().engine != "memory" {
             journal.pace().await;
             assert_eq!(appender.append(page(), None).await.unwrap(), Position(newest.0 + 100), "not for long");

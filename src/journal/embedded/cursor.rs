@@ -12,7 +12,7 @@ use super::log::Reader;
 use super::state::Shared;
 use super::{batch, outcomes, writer};
 use crate::attempt::{BatchLimits, Position, Target};
-use crate::journal::{Cursor, CursorState, End, Entry, JournalError, Settlement};
+use crate::journal::{AHEAD, Cursor, CursorState, End, Entry, JournalError, Settlement};
 
 /// One for the front, one for lanes.
 const READERS: usize = 2;
@@ -106,6 +106,13 @@ impl Cursor for EmbeddedCursor {
 
     fn waiting(&self, after: Position) -> u64 {
         self.shared.events.records_behind(after)
+    }
+
+    fn reach(&self, bytes: u64) {
+        if let Some(held) = self.shared.lock().places.get_mut(&self.name) {
+            held.reach = bytes.max(AHEAD);
+        }
+        self.shared.passed.notify_waiters();
     }
 
     async fn commit(&self, committed: CursorState) -> Result<(), JournalError> {

@@ -10,12 +10,9 @@ use tokio::sync::{Notify, watch};
 use super::log::Segments;
 use super::tail::{Flow, Tail};
 use crate::attempt::Position;
-use crate::journal::{Checkpoint, CursorState, JournalError};
+use crate::journal::{AHEAD, Checkpoint, CursorState, JournalError};
 
-/// With so many bytes before the processor that is furthest, streams wait a little.
-const AHEAD: u64 = 512 * 1024;
-
-/// But no longer than this: what is upstream is less safe than what is here.
+/// Streams wait for processors no longer than this: what is upstream is less safe than what is here.
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A disk that takes longer than this is in trouble.
@@ -101,6 +98,8 @@ pub(super) struct Held {
     pub(super) durable: Position,
     /// How far it was read.
     pub(super) read: Position,
+    /// So many bytes above its front are as many as it can use.
+    pub(super) reach: u64,
     /// It is not as it is on the disk.
     pub(super) dirty: bool,
     /// The processor is configured. Otherwise it pins nothing.
@@ -110,7 +109,7 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn new(cursor: CursorState, active: bool) -> Self {
         let (durable, read) = (cursor.settled_through(), cursor.front);
-        Self { cursor, durable, read, dirty: false, active }
+        Self { cursor, durable, read, reach: AHEAD, dirty: false, active }
     }
 }
 
@@ -134,8 +133,8 @@ impl State {
 
     /// Whether even the processor that is furthest has much before it.
     pub(super) fn all_behind(&self) -> bool {
-        let ahead = self.active().map(|(_, held)| self.flow.behind(held.cursor.front));
-        ahead.min().is_some_and(|least| least >= AHEAD)
+        let mut active = self.active().peekable();
+        active.peek().is_some() && active.all(|(_, held)| self.flow.behind(held.cursor.front) >= held.reach)
     }
 
     /// What lies above is wanted by somebody.
