@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::EventBridge;
 use super::arn::RuleArn;
 use super::client::Sdk;
-use super::entry::{Place, entry, envelope, is_meant};
+use super::entry::{Place, envelope, is_meant};
 use super::failure::{Failure, Kind, failure};
 use super::put::{outcome, outcomes};
 use super::rules::{Found, Listing, caller, list, place};
@@ -198,7 +198,7 @@ fn test_event() -> Event {
 /// Sends one event, and reports what AWS says.
 pub(super) async fn send_test(of: &EventBridge, report: &mut Report) {
     let event = test_event();
-    let (what, ended) = match of.put.call(vec![entry(&event, &of.config.bus.text)]).await {
+    let (what, ended) = match of.put.call(&[&event]).await {
         Ok(answer) => {
             let id = answer.entries().first().and_then(|entry| entry.event_id()).unwrap_or_default();
             (format!(" as {id}"), outcomes(1, &answer).pop())

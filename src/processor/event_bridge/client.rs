@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 
+use super::body::PutIn;
 use super::config::{AccessKey, Config, Role};
 use super::connector::Connector;
 use super::failure::failure;
@@ -83,8 +84,9 @@ impl Aws {
             return Arc::clone(sdk);
         }
         let (events, sts) = self.configurations().await;
+        let events = aws_sdk_eventbridge::config::Builder::from(&events).interceptor(PutIn).build();
         let sdk = Arc::new(Sdk {
-            events: aws_sdk_eventbridge::Client::new(&events),
+            events: aws_sdk_eventbridge::Client::from_conf(events),
             sts: aws_sdk_sts::Client::new(&sts),
             account: OnceCell::new(),
             made: Instant::now(),

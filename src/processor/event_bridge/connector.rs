@@ -14,7 +14,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::Request;
 use http::uri::Scheme;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 
 use crate::http::{Client, HttpErrorKind, Limits, TlsOptions};
 
@@ -58,7 +58,7 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let this = self.clone();
         HttpConnectorFuture::new(async move {
-            let request = ours(request)?;
+            let request = ours(request).await?;
             let client = if request.uri().scheme() == Some(&Scheme::HTTPS) { &this.secure } else { &this.plain };
             let answer = client.send(request, Limits { timeout: this.timeout, body: LARGEST }).await;
             let answer = answer.map_err(|error| match error.kind {
@@ -72,9 +72,13 @@ impl HttpConnector for Connector {
     }
 }
 
-fn ours(request: HttpRequest) -> Result<Request<Full<Bytes>>, ConnectorError> {
+async fn ours(request: HttpRequest) -> Result<Request<Full<Bytes>>, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let (head, body) = request.into_parts();
-    let bytes = body.bytes().ok_or_else(|| ConnectorError::user("a request without an end is not sent".into()))?;
-    Ok(Request::from_parts(head, Full::new(Bytes::copy_from_slice(bytes))))
+    if body.bytes().is_none() {
+        return Err(ConnectorError::user("a request without an end is not sent".into()));
+    }
+    // One piece, which is not copied.
+    let body = body.collect().await.map_err(ConnectorError::user)?.to_bytes();
+    Ok(Request::from_parts(head, Full::new(body)))
 }

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ring::digest;
@@ -23,7 +21,7 @@ pub(super) fn detail_type(event: &Event) -> &str {
 }
 
 /// The entity that it is about, as vCenter's other interfaces name it: `vm-56`.
-fn resource(event: &Event) -> Option<&str> {
+pub(super) fn resource(event: &Event) -> Option<&str> {
     event.entity().split_once(':').map(|(_, reference)| reference).filter(|reference| !reference.is_empty())
 }
 
@@ -34,43 +32,25 @@ pub(super) fn weight(event: &Event) -> usize {
 }
 
 /// When it happened, in microseconds since 1970.
-fn happened(event: &Event) -> Option<i64> {
+pub(super) fn happened(event: &Event) -> Option<i64> {
     event.created().or_else(|| Some(event.time().parse::<Timestamp>().ok()?.as_microsecond()))
 }
 
-/// The entry that puts the event on a bus.
-pub(super) fn entry(event: &Event, bus: &str) -> PutEventsRequestEntry {
-    let micros = happened(event);
-    let time = micros.map(|micros| {
-        let nanos = u32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default();
-        DateTime::from_secs_and_nanos(micros.div_euclid(1_000_000), nanos)
-    });
-    PutEventsRequestEntry::builder()
-        .set_time(time)
-        .source(event.source())
-        .detail_type(detail_type(event))
-        .detail(text(&event.json()))
-        .set_resources(resource(event).map(|resource| vec![resource.to_owned()]))
-        .event_bus_name(bus)
-        .trace_header(trace(event.id(), micros))
-        .build()
-}
-
-/// An event's JSON as a string. It is UTF-8, which is looked at quickly.
-fn text(json: &[u8]) -> String {
+/// An event's JSON as text. It is UTF-8, which is looked at quickly.
+pub(super) fn text(json: &[u8]) -> Cow<'_, str> {
     match simdutf8::basic::from_utf8(json) {
-        Ok(text) => text.to_owned(),
-        Err(_) => String::from_utf8_lossy(json).into_owned(),
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(json),
     }
 }
 
-/// The same trace however often the event is sent: its time, and a digest of its id.
-fn trace(id: &str, micros: Option<i64>) -> String {
+/// The same trace however often the event is sent: the seconds of its time, and a digest of its id.
+pub(super) fn trace(id: &str, micros: Option<i64>) -> ([u8; 4], [u8; 12]) {
     let seconds = micros.and_then(|micros| u32::try_from(micros.div_euclid(1_000_000)).ok()).unwrap_or_default();
     let digest = digest::digest(&digest::SHA256, id.as_bytes());
-    let mut first = [0; 16];
-    first[4..].copy_from_slice(&digest.as_ref()[..12]);
-    format!("Root=1-{seconds:08x}-{:024x}", u128::from_be_bytes(first))
+    // SHA-256 has 32 bytes.
+    let first = digest.as_ref().first_chunk().copied().unwrap_or_default();
+    (seconds.to_be_bytes(), first)
 }
 
 /// What AWS writes into each event about where it comes from.
@@ -137,6 +117,7 @@ pub(super) fn envelope(event: &Event, place: &Place) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::body::Body;
     use super::*;
     use crate::event::{Attributes, PageBuilder};
     use crate::pattern::Pattern;
@@ -159,19 +140,24 @@ mod tests {
         })
     }
 
+    /// What puts the event on a bus.
+    fn entry(event: &Event, bus: &str) -> serde_json::Value {
+        let mut body: serde_json::Value = serde_json::from_slice(Body::new(&[event], bus).bytes()).unwrap();
+        body["Entries"][0].take()
+    }
+
     #[test]
     fn an_entry_holds_the_whole_event_and_is_the_same_each_time() {
         let event = powered_on();
         let entry = entry(&event, "vmware");
-        assert_eq!(entry.source(), Some("https://10.0.0.1:443/sdk"));
-        assert_eq!(entry.detail_type(), Some("VmPoweredOnEvent"));
-        assert_eq!(entry.detail().map(str::as_bytes), Some(&event.json()[..]));
-        assert_eq!((entry.event_bus_name(), entry.resources()), (Some("vmware"), &["vm-56".to_owned()][..]));
-        let time = entry.time().unwrap();
-        assert_eq!((time.secs(), time.subsec_nanos()), (1_581_456_503, 905_253_000));
-        let trace = entry.trace_header().unwrap();
+        assert_eq!(entry["Source"], "https://10.0.0.1:443/sdk");
+        assert_eq!(entry["DetailType"], "VmPoweredOnEvent");
+        assert_eq!(entry["Detail"].as_str().map(str::as_bytes), Some(&event.json()[..]));
+        assert_eq!((&entry["EventBusName"], &entry["Resources"]), (&"vmware".into(), &serde_json::json!(["vm-56"])));
+        assert_eq!(entry["Time"].to_string(), "1581456503.905253");
+        let trace = entry["TraceHeader"].as_str().unwrap();
         assert!(trace.starts_with("Root=1-5e431c77-") && trace.len() == 40, "{trace}");
-        assert_eq!(super::entry(&event, "vmware").trace_header(), Some(trace));
+        assert_eq!(super::tests::entry(&event, "vmware"), entry);
         let sum = 14 + 24 + 16 + event.json().len() + 5;
         assert_eq!(weight(&event), sum);
     }
@@ -179,13 +165,14 @@ mod tests {
     #[test]
     fn what_an_event_lacks_is_left_out_or_made_up_for() {
         let bare = event(&Attributes { id: "x", kind: "some.type", ..Attributes::default() });
-        let entry = entry(&bare, "default");
-        assert_eq!((entry.detail_type(), entry.time(), entry.resources().len()), (Some("some.type"), None, 0));
-        assert!(entry.trace_header().unwrap().starts_with("Root=1-00000000-"));
+        let written = entry(&bare, "default");
+        assert_eq!(written["DetailType"], "some.type");
+        assert!(written.get("Time").is_none() && written.get("Resources").is_none(), "{written}");
+        assert!(written["TraceHeader"].as_str().unwrap().starts_with("Root=1-00000000-"));
         assert_eq!(weight(&bare), 14 + 24 + 9 + bare.json().len());
         let elsewhere = event(&Attributes { id: "x", time: "2020-02-11T22:28:23+01:00", ..Attributes::default() });
         assert_eq!(whole_seconds(&elsewhere).as_deref(), Some("2020-02-11T21:28:23Z"));
-        assert_eq!(super::entry(&elsewhere, "default").time().unwrap().secs(), 1_581_456_503);
+        assert_eq!(entry(&elsewhere, "default")["Time"], 1_581_456_503);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One event bus of AWS EventBridge.
 //!
 //! `rules` knows which events the bus is for, as `client` reads it from AWS;
-//! `put` makes one attempt, with events as `entry` writes them, on the thread
-//! of `worker`; `failure` is
-//! what AWS's errors mean. When and in which order attempts are made is
+//! `put` makes one attempt, with events as `entry` has them and `body` writes
+//! them, which the thread of `worker` sends; `failure` is what AWS's errors
+//! mean. When and in which order attempts are made is
 //! delivery's.
 
 mod arn;
+mod body;
 mod check;
 mod client;
 mod config;
@@ -49,9 +50,8 @@ pub fn as_a_rule_sees<T>(event: &Event, see: impl FnOnce(&[(&str, Part<'_>)]) ->
 pub struct EventBridge {
     config: Config,
     aws: Arc<client::Aws>,
-    put: Arc<put::Put>,
+    put: put::Put,
     rules: rules::Rules,
-    worker: worker::Worker,
 }
 
 impl EventBridge {
@@ -64,9 +64,10 @@ impl EventBridge {
             processor: Arc::clone(&config.name),
             bus: config.bus.text.clone(),
             most_bytes: config.max_request_bytes,
+            worker: worker::Worker::default(),
         };
         let rules = rules::Rules::new(&config, status);
-        Self { config, aws, put: Arc::new(put), rules, worker: worker::Worker::default() }
+        Self { config, aws, put, rules }
     }
 
     /// Reads the rules once. Whether what came can be used.
@@ -127,10 +128,7 @@ impl Processor for EventBridge {
 
     /// The bus is the only target.
     async fn attempt(&self, _target: &Target, batch: &[Delivery]) -> Vec<Outcome> {
-        let (put, batch) = (Arc::clone(&self.put), batch.to_vec());
-        let sent = batch.len();
-        let outcomes = self.worker.run(async move { put.put(&batch).await }).await;
-        outcomes.unwrap_or_else(|| vec![put::lost(); sent])
+        self.put.put(batch).await
     }
 
     async fn check(&self, report: &mut Report) {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
-use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
+use aws_sdk_eventbridge::types::PutEventsResultEntry;
 use tracing::warn;
 
+use super::body::Body;
 use super::client::Aws;
-use super::entry::{entry, weight};
+use super::entry::weight;
 use super::failure::{Failure, Kind, failure, kind_of};
+use super::worker::Worker;
 use crate::attempt::{Delivery, Outcome, Reason};
 use crate::event::Event;
 use crate::processor::{excerpt, one_line};
@@ -24,6 +26,7 @@ pub(super) struct Put {
     pub(super) bus: String,
     /// How large the events of one request may be together.
     pub(super) most_bytes: usize,
+    pub(super) worker: Worker,
 }
 
 impl Put {
@@ -33,7 +36,12 @@ impl Put {
         let fits = batch.iter().zip(&too_large).filter(|(_, too_large)| too_large.is_none());
         let events: Vec<_> = fits.map(|(delivery, _)| &delivery.event).collect();
         let mut answers = self.put_events(&events).await.into_iter();
-        too_large.into_iter().map(|rejected| rejected.or_else(|| answers.next()).unwrap_or_else(lost)).collect()
+        too_large
+            .into_iter()
+            .map(|rejected| {
+                rejected.or_else(|| answers.next()).unwrap_or_else(|| failed("the attempt had no outcome".to_owned()))
+            })
+            .collect()
     }
 
     /// Why AWS would never take it, whoever else is in the request.
@@ -50,8 +58,7 @@ impl Put {
         if events.is_empty() {
             return Vec::new();
         }
-        let entries = events.iter().map(|event| entry(event, &self.bus)).collect();
-        match self.call(entries).await {
+        match self.call(events).await {
             Ok(answer) => outcomes(events.len(), &answer),
             // One of them spoils it for all: each shows for itself.
             Err(Failure { kind: Kind::Invalid | Kind::TooLarge, .. }) if events.len() > 1 => {
@@ -68,7 +75,7 @@ impl Put {
     async fn put_alone(&self, events: &[&Event]) -> Vec<Outcome> {
         let mut ends = Vec::with_capacity(events.len());
         for event in events {
-            let end = match self.call(vec![entry(event, &self.bus)]).await {
+            let end = match self.call(&[event]).await {
                 Ok(answer) => outcomes(1, &answer).swap_remove(0),
                 Err(failure) => {
                     let end = outcome(failure);
@@ -86,30 +93,30 @@ impl Put {
     }
 
     /// Sends one request.
-    pub(super) async fn call(&self, entries: Vec<PutEventsRequestEntry>) -> Result<PutEventsOutput, Failure> {
-        let sdk = self.aws.sdk().await;
-        let answer = sdk.events.put_events().set_entries(Some(entries)).send().await;
-        match answer {
-            Ok(answer) => {
-                if let Some(what) = miscounted(&answer) {
-                    warn!(processor = &*self.processor, bus = self.bus, "{what}");
-                }
-                Ok(answer)
+    pub(super) async fn call(&self, events: &[&Event]) -> Result<PutEventsOutput, Failure> {
+        // Written here, where the events are: they are not at hand for the other thread, nor need they be.
+        let (aws, body) = (Arc::clone(&self.aws), Body::new(events, &self.bus));
+        let send = async move {
+            let sdk = aws.sdk().await;
+            let error = match body.within(sdk.events.put_events().send()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => failure("PutEvents", &error),
+            };
+            if error.kind == Kind::Credentials {
+                aws.refused(&sdk).await;
             }
-            Err(error) => {
-                let failure = failure("PutEvents", &error);
-                if failure.kind == Kind::Credentials {
-                    self.aws.refused(&sdk).await;
-                }
-                Err(failure)
-            }
+            Err(error)
+        };
+        let Some(answer) = self.worker.run(send).await else {
+            let why = Reason { status: None, text: "the attempt had no outcome".to_owned() };
+            return Err(Failure { kind: Kind::Unknown, why, after: None });
+        };
+        let answer = answer?;
+        if let Some(what) = miscounted(&answer) {
+            warn!(processor = &*self.processor, bus = self.bus, "{what}");
         }
+        Ok(answer)
     }
-}
-
-/// What is said of an event of which nothing is known.
-pub(super) fn lost() -> Outcome {
-    failed("the attempt had no outcome".to_owned())
 }
 
 fn failed(text: String) -> Outcome {

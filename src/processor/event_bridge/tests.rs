@@ -164,6 +164,12 @@ fn processor(config: Config) -> (EventBridge, Arc<ProcessorStatus>) {
     (EventBridge::new(config, Arc::clone(&status)), status)
 }
 
+/// Makes its requests on this thread, whose time the test moves.
+fn on_this_thread(mut bus: EventBridge) -> EventBridge {
+    bus.put.worker = worker::Worker::none();
+    bus
+}
+
 async fn attempt(of: &EventBridge, batch: &[Delivery]) -> Vec<Outcome> {
     of.attempt(&Target::new("vmware"), batch).await
 }
@@ -286,8 +292,7 @@ async fn refused_credentials_are_read_anew() {
     })
     .await;
     let key = AccessKey { id: file_secret, secret: Secret::literal("s"), token: None };
-    let (bus, _) = processor(Config { access_key: Some(key), ..config(&aws.url) });
-    // On this thread, whose time the test moves.
+    let bus = on_this_thread(processor(Config { access_key: Some(key), ..config(&aws.url) }).0);
     let one = batch(&["A"], 10);
     let outcomes = bus.put.put(&one).await;
     let Outcome::Busy { why, .. } = &outcomes[0] else { panic!("{outcomes:?}") };
@@ -312,6 +317,7 @@ async fn credentials_that_may_not_do_something_are_kept() {
     })
     .await;
     let (bus, status) = processor(config(&aws.url));
+    let bus = on_this_thread(bus);
     let before = bus.aws.sdk().await;
     for _ in 0..2 {
         let outcomes = bus.put.put(&batch(&["A"], 10)).await;

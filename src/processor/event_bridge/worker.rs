@@ -1,6 +1,6 @@
 //! A thread that makes the requests.
 //!
-//! To sign a request and to write it as JSON takes more of a processor than all that the router does with its events
+//! What AWS's library does to send a request takes more of a processor than all that the router does with its events
 //! before. All of that is one thread's work, so this is another's.
 
 use std::sync::OnceLock;
@@ -33,6 +33,12 @@ impl Running {
 }
 
 impl Worker {
+    /// Whoever asks does the work.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self(OnceLock::from(None))
+    }
+
     /// Does some work there, or here where there is no thread. None if it has come to nothing.
     pub(super) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         match self.0.get_or_init(Running::start) {
