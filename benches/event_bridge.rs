@@ -2,20 +2,21 @@
 //! AWS's own library in a bare loop that does nothing else, at the same stand-in for AWS. Run by `make bench`.
 //!
 //! Everything that takes part is a process of its own. `EVENT_BRIDGE_SECONDS` is how long each rate is measured (default
-//! 5), `EVENT_BRIDGE_ROUNDS` how often they take turns, `END_TO_END_ROUTER` another executable to take.
+//! 3), `EVENT_BRIDGE_ROUNDS` how often they take turns, `END_TO_END_ROUTER` another executable to take.
 
 mod support;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use aws_sdk_eventbridge::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -25,9 +26,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use support::{Folder, PATIENCE, Process, Result, aim, beside, executable, get, median};
-use vmware_event_router::event::{Attributes, PageBuilder};
 
 /// Of what the bare loop puts, at least.
 const SPEED_AIM: f64 = 0.8;
@@ -35,41 +34,68 @@ const SPEED_AIM: f64 = 0.8;
 /// Calls under way at once, in both.
 const CALLS: usize = 64;
 
+/// Virtual machines of the vCenter.
+const MACHINES: &str = "500";
+
+/// So many calls of the router's are kept. What they carry is more than a core's cache holds, as events always are.
+const KEPT: usize = 500;
+
+/// What a bus was given.
+#[derive(Default)]
+struct Given {
+    events: u64,
+    calls: u64,
+    bytes: u64,
+    /// The first calls.
+    kept: Vec<Bytes>,
+}
+
 /// A bus that takes everything at once and counts it, in one thread.
 async fn bus() -> Result<()> {
-    let counts = Rc::new((Cell::new(0_u64), Cell::new(0_u64)));
+    let given = Rc::new(RefCell::new(Given::default()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let counts = Rc::clone(&counts);
+        let given = Rc::clone(&given);
         tokio::task::spawn_local(async move {
-            let service = service_fn(|request| answer(request, Rc::clone(&counts)));
+            let service = service_fn(|request| answer(request, Rc::clone(&given)));
             drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
         });
     }
 }
 
-type Counts = Rc<(Cell<u64>, Cell<u64>)>;
-
-async fn answer(request: Request<Incoming>, counts: Counts) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
-    let (events, calls) = &*counts;
-    if request.uri().path() == "/figures" {
-        return Ok(Response::new(Full::from(format!("{} {}", events.get(), calls.get()))));
+async fn answer(
+    request: Request<Incoming>,
+    given: Rc<RefCell<Given>>,
+) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
+    match request.uri().path() {
+        "/figures" => {
+            let Given { events, calls, bytes, .. } = &*given.borrow();
+            return Ok(Response::new(Full::from(format!("{events} {calls} {bytes}"))));
+        }
+        "/kept" => return Ok(Response::new(Full::from(given.borrow().kept.join(&b'\n')))),
+        _ => {}
     }
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     // Within an event's own text, quotation marks are escaped.
     let entries = memmem::find_iter(&body, b"\"EventBusName\":").count();
-    events.set(events.get() + entries as u64);
-    calls.set(calls.get() + 1);
+    let mut given = given.borrow_mut();
+    given.events += entries as u64;
+    given.calls += 1;
+    given.bytes += body.len() as u64;
+    if given.kept.len() < KEPT {
+        given.kept.push(body);
+    }
     let entry = r#"{"EventId":"7bf73129-1428-4cd3-a780-95db273d1602"}"#;
     let text = format!(r#"{{"FailedEntryCount":0,"Entries":[{}]}}"#, vec![entry; entries].join(","));
     Ok(Response::new(Full::from(text)))
 }
 
-/// AWS's library, as its documentation shows it, and as many calls under way as the router has.
-async fn bare_loop(address: &str) -> Result<()> {
+/// AWS's library, as its documentation shows it, with what the router put before, over and over, and as many calls under
+/// way as the router has.
+async fn bare_loop(address: &str, kept: &str) -> Result<()> {
     let config = aws_sdk_eventbridge::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-central-1"))
@@ -79,27 +105,17 @@ async fn bare_loop(address: &str) -> Result<()> {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
     let client = aws_sdk_eventbridge::Client::from_conf(config);
-    let events: Rc<[String]> = events()?.into();
+    let entries: Rc<[PutEventsRequestEntry]> = entries(&fs::read_to_string(kept)?)?.into();
     let calls = (0..CALLS).map(|call| {
-        let (client, events) = (client.clone(), Rc::clone(&events));
+        let (client, entries) = (client.clone(), Rc::clone(&entries));
         tokio::task::spawn_local(async move {
-            let mut next = call * 10;
-            loop {
-                let entries = (next..next + 10).map(|at| {
-                    PutEventsRequestEntry::builder()
-                        .source("https://10.0.0.1:443/sdk")
-                        .detail_type("VmPoweredOnEvent")
-                        .event_bus_name("default")
-                        .resources("vm-56")
-                        .detail(&events[at % events.len()])
-                        .build()
-                });
-                let answer = client.put_events().set_entries(Some(entries.collect())).send().await?;
+            for batch in entries.chunks(10).cycle().skip(call * 7) {
+                let answer = client.put_events().set_entries(Some(batch.to_vec())).send().await?;
                 if answer.failed_entry_count() > 0 {
                     return Err::<(), Box<dyn std::error::Error>>("an event was refused".into());
                 }
-                next += 10;
             }
+            Ok(())
         })
     });
     for call in calls.collect::<Vec<_>>() {
@@ -108,27 +124,30 @@ async fn bare_loop(address: &str) -> Result<()> {
     Ok(())
 }
 
-/// Captured events of 45 classes, as CloudEvents.
-fn events() -> Result<Vec<String>> {
-    let mut page = PageBuilder::new("vc".into(), "https://10.0.0.1:443/sdk", &[]);
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vcsim"))? {
-        let path = file?.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let payloads = fs::read_to_string(&path)?;
-        let attributes = Attributes {
-            id: "08179137-b8e0-4973-b05f-8f212bf5003b",
-            kind: "com.vmware.event.router/event",
-            subject: "VmPoweredOnEvent",
-            time: "2026-11-22T10:00:00.123Z",
-            ..Attributes::default()
-        };
-        for payload in serde_json::from_str::<Vec<&RawValue>>(&payloads)? {
-            page.push(&attributes, payload.get().as_bytes());
+/// What calls carry, one in each line.
+fn entries(calls: &str) -> Result<Vec<PutEventsRequestEntry>> {
+    let mut entries = Vec::new();
+    for call in calls.lines() {
+        let call: Value = serde_json::from_str(call)?;
+        for entry in call["Entries"].as_array().into_iter().flatten() {
+            let text = |name: &str| entry[name].as_str().map(str::to_owned);
+            let resources = entry["Resources"].as_array();
+            let resources =
+                resources.map(|all| all.iter().filter_map(|one| Some(one.as_str()?.to_owned())).collect::<Vec<_>>());
+            entries.push(
+                PutEventsRequestEntry::builder()
+                    .set_time(entry["Time"].as_f64().map(DateTime::from_secs_f64))
+                    .set_source(text("Source"))
+                    .set_detail_type(text("DetailType"))
+                    .set_detail(text("Detail"))
+                    .set_resources(resources)
+                    .set_event_bus_name(text("EventBusName"))
+                    .set_trace_header(text("TraceHeader"))
+                    .build(),
+            );
         }
     }
-    page.finish().iter().map(|event| Ok(String::from_utf8(event.json().to_vec())?)).collect()
+    Ok(entries)
 }
 
 /// Starts this executable in another part.
@@ -137,14 +156,14 @@ fn part(arguments: &[&str]) -> Result<Process> {
     Process::start("a part of the bench", command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()))
 }
 
-fn figures(bus: &str) -> Result<[f64; 2]> {
+fn figures(bus: &str) -> Result<[f64; 3]> {
     let (_, body) = get(bus, "/figures")?;
     let all: Vec<f64> = body.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
     all.try_into().map_err(|_| "the bus has other figures".into())
 }
 
-/// Events a second, events a call, and processor time of `who` in microseconds an event.
-fn watch(bus: &str, who: &Process, seconds: f64) -> Result<[f64; 3]> {
+/// Events a second, events a call, bytes of an event, and processor time of `who` in microseconds for one.
+fn watch(bus: &str, who: &Process, seconds: f64) -> Result<[f64; 4]> {
     let deadline = Instant::now() + PATIENCE;
     while figures(bus)?[0] < 20_000.0 {
         if Instant::now() > deadline {
@@ -152,12 +171,12 @@ fn watch(bus: &str, who: &Process, seconds: f64) -> Result<[f64; 3]> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    let ([events, calls], cpu, started) = (figures(bus)?, who.cpu()?, Instant::now());
+    let ([events, calls, bytes], cpu, started) = (figures(bus)?, who.cpu()?, Instant::now());
     // Not a wait for something: what happens meanwhile is what is measured.
     thread::sleep(Duration::from_secs_f64(seconds));
-    let ([now, all], after, took) = (figures(bus)?, who.cpu()?, started.elapsed());
+    let ([now, all, sent], after, took) = (figures(bus)?, who.cpu()?, started.elapsed());
     let put = now - events;
-    Ok([put / took.as_secs_f64(), put / (all - calls), (after - cpu).as_secs_f64() * 1e6 / put])
+    Ok([put / took.as_secs_f64(), put / (all - calls), (sent - bytes) / put, (after - cpu).as_secs_f64() * 1e6 / put])
 }
 
 struct Stage {
@@ -174,17 +193,28 @@ impl Stage {
         Ok((bus, address))
     }
 
-    fn bare(&self) -> Result<[f64; 3]> {
+    fn bare(&self) -> Result<[f64; 4]> {
         let (_bus, address) = Self::bus()?;
-        let bare = part(&["loop", &address])?;
+        let kept = self.folder.0.join("kept");
+        let bare = part(&["loop", &address, kept.to_str().ok_or("a folder has a strange name")?])?;
         watch(&address, &bare, self.seconds)
     }
 
-    fn router(&self, pattern: Option<&str>) -> Result<[f64; 3]> {
+    fn router(&self, more: &[(&str, &str)]) -> Result<[f64; 4]> {
         let (_bus, address) = Self::bus()?;
         let mut vcenter = Command::new(&self.router);
-        vcenter.args(["simulate", "--listen", "127.0.0.1:0", "--log-level", "error", "--machines", "500"]);
-        vcenter.args(["--keep", "20000", "--rate", "max", "--tls=false"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        vcenter.args([
+            "simulate",
+            "--listen",
+            "127.0.0.1:0",
+            "--log-level",
+            "error",
+            "--keep",
+            "20000",
+            "--rate",
+            "max",
+        ]);
+        vcenter.args(["--tls=false", "--machines", MACHINES]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut vcenter = Process::start("the vCenter", &mut vcenter)?;
         let lines = vcenter.lines_to("stream ")?;
         let entry: Value = serde_json::from_str(
@@ -197,8 +227,8 @@ impl Stage {
             "aws_all_events": "true",
             "concurrency": CALLS.to_string(),
         });
-        if let Some(pattern) = pattern {
-            options["pattern"] = pattern.into();
+        for (name, value) in more {
+            options[*name] = (*value).into();
         }
         let secret = serde_json::json!({"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret"});
         let config = serde_json::json!([
@@ -213,7 +243,10 @@ impl Stage {
         let mut router = Command::new(&self.router);
         router.args(["-log-level", "error", "-config"]).arg(&file).stdout(Stdio::null());
         let router = Process::start("the router", router.env("STATE_DIRECTORY", &self.folder.0))?;
-        watch(&address, &router, self.seconds)
+        let measured = watch(&address, &router, self.seconds)?;
+        let (_, kept) = get(&address, "/kept")?;
+        fs::write(self.folder.0.join("kept"), kept)?;
+        Ok(measured)
     }
 }
 
@@ -229,28 +262,37 @@ fn measure() -> Result<()> {
             "run `cargo build --release --locked`",
         )?,
         folder: Folder::new("event-bridge")?,
-        seconds: number("EVENT_BRIDGE_SECONDS", 5.0)?,
+        seconds: number("EVENT_BRIDGE_SECONDS", 3.0)?,
     };
-    let rounds = number("EVENT_BRIDGE_ROUNDS", 3.0)? as usize;
+    let rounds = number("EVENT_BRIDGE_ROUNDS", 5.0)? as usize;
     println!("EventBridge: events put a second, median of {rounds} rounds of {} s", stage.seconds);
     // All that the simulated vCenter has.
     let chosen = r#"{"type":[{"prefix":"com.vmware"}],"data":{"Key":[{"numeric":[">",0]}]}}"#;
-    let mut rows = [Vec::new(), Vec::new(), Vec::new()];
+    // For what it puts, and to warm up.
+    stage.router(&[])?;
+    let rows: [(&str, &dyn Fn() -> Result<[f64; 4]>); 4] = [
+        ("AWS's library in a bare loop", &|| stage.bare()),
+        ("the router", &|| stage.router(&[])),
+        ("the router, with a pattern", &|| stage.router(&[("pattern", chosen)])),
+        // The loop keeps no order either.
+        ("the router, with ordering none", &|| stage.router(&[("ordering", "none")])),
+    ];
+    let mut measured = [const { Vec::new() }; 4];
     for _ in 0..rounds {
-        for (row, measured) in rows.iter_mut().zip([stage.bare()?, stage.router(None)?, stage.router(Some(chosen))?]) {
-            row.push(measured);
+        for ((_, measure), row) in rows.iter().zip(&mut measured) {
+            row.push(measure()?);
         }
     }
-    let of = |row: &[[f64; 3]], at: usize| median(row.iter().map(|measured| measured[at]).collect());
-    for (name, row) in ["AWS's library in a bare loop", "the router", "the router, with a pattern"].iter().zip(&rows) {
-        let ratio = median(row.iter().zip(&rows[0]).map(|(one, bare)| one[0] / bare[0]).collect());
-        let told =
-            if name.starts_with("the") { aim(ratio >= SPEED_AIM, "80 % of the bare loop") } else { String::new() };
+    let of = |row: &[[f64; 4]], at: usize| median(row.iter().map(|measured| measured[at]).collect());
+    for ((name, _), row) in rows.iter().zip(&measured) {
+        let ratio = median(row.iter().zip(&measured[0]).map(|(one, bare)| one[0] / bare[0]).collect());
+        let told = if *name == "the router" { aim(ratio >= SPEED_AIM, "80 % of the bare loop") } else { String::new() };
         println!(
-            "  {name}: {:.0}, {:.1} a call, {:.2} us of its processor time each; {:.0} %{told}",
+            "  {name}: {:.0}, {:.1} a call, {:.0} bytes and {:.2} us of its processor time each; {:.0} %{told}",
             of(row, 0),
             of(row, 1),
             of(row, 2),
+            of(row, 3),
             ratio * 100.0
         );
     }
@@ -266,11 +308,11 @@ fn main() -> ExitCode {
     };
     let done = match arguments[..] {
         ["bus"] => local(&|| Box::pin(bus())),
-        ["loop", address] => {
-            let address = address.to_owned();
+        ["loop", address, kept] => {
+            let (address, kept) = (address.to_owned(), kept.to_owned());
             local(&move || {
-                let address = address.clone();
-                Box::pin(async move { bare_loop(&address).await })
+                let (address, kept) = (address.clone(), kept.clone());
+                Box::pin(async move { bare_loop(&address, &kept).await })
             })
         }
         _ => measure(),
