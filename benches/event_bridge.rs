@@ -254,6 +254,9 @@ fn number(variable: &str, otherwise: f64) -> Result<f64> {
     Ok(env::var(variable).ok().map(|text| text.parse()).transpose()?.unwrap_or(otherwise))
 }
 
+/// What is measured, and how.
+type Row<'a> = (&'a str, &'a dyn Fn() -> Result<[f64; 4]>);
+
 fn measure() -> Result<()> {
     let stage = Stage {
         router: executable(
@@ -270,7 +273,7 @@ fn measure() -> Result<()> {
     let chosen = r#"{"type":[{"prefix":"com.vmware"}],"data":{"Key":[{"numeric":[">",0]}]}}"#;
     // For what it puts, and to warm up.
     stage.router(&[])?;
-    let rows: [(&str, &dyn Fn() -> Result<[f64; 4]>); 4] = [
+    let rows: [Row<'_>; 4] = [
         ("AWS's library in a bare loop", &|| stage.bare()),
         ("the router", &|| stage.router(&[])),
         ("the router, with a pattern", &|| stage.router(&[("pattern", chosen)])),

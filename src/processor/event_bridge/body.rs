@@ -146,12 +146,13 @@ fn write_seconds(body: &mut Vec<u8>, micros: i64) {
         body.push(b'-');
     }
     let micros = micros.unsigned_abs();
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     let mut digits = itoa::Buffer::new();
-    body.extend_from_slice(digits.format(micros / 1_000_000).as_bytes());
-    if micros % 1_000_000 > 0 {
+    body.extend_from_slice(digits.format(seconds).as_bytes());
+    if fraction > 0 {
         body.push(b'.');
         // Seven digits, of which the first is there so that the others are.
-        let fraction = digits.format(1_000_000 + micros % 1_000_000).trim_end_matches('0');
+        let fraction = digits.format(1_000_000 + fraction).trim_end_matches('0');
         body.extend_from_slice(&fraction.as_bytes()[1..]);
     }
 }
