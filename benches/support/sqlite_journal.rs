@@ -175,6 +175,10 @@ impl Cursor for SqliteCursor {
         self.memory.waiting(after)
     }
 
+    fn reach(&self, bytes: u64) {
+        self.memory.reach(bytes);
+    }
+
     async fn commit(&self, state: CursorState) -> std::result::Result<(), JournalError> {
         drop(self.notes.send(Note::Moved(state.front)));
         self.memory.commit(state).await

@@ -297,6 +297,8 @@ impl Journal for MemoryJournal {
             state.trim(self.shared.history());
         }
         drop(state);
+        // This one may have little before it.
+        self.shared.passed.notify_waiters();
         Ok(Arc::new(MemoryCursor { shared: Arc::clone(&self.shared), name }))
     }
 
@@ -386,7 +388,8 @@ impl Cursor for MemoryCursor {
 
     fn reach(&self, bytes: u64) {
         if let Some(place) = self.shared.lock().places.get_mut(&self.name) {
-            place.reach = bytes.max(AHEAD);
+            // A journal that is full is no way to keep pace.
+            place.reach = bytes.min(self.shared.max_bytes / 4).max(AHEAD);
         }
         self.shared.passed.notify_waiters();
     }

@@ -317,8 +317,8 @@ pub trait Cursor: Send + Sync {
     fn waiting(&self, after: Position) -> u64;
 
     /// So many bytes of entries above the front are as many as this processor can use, [`AHEAD`] at least: a stream need
-    /// not be read on for it ([`Journal::pace`]).
-    fn reach(&self, _bytes: u64) {}
+    /// not be read on for it ([`Journal::pace`]). A small journal may make less of it.
+    fn reach(&self, bytes: u64);
 
     /// Moves the durable place; called often and cheap, an engine may sync it about once a second.
     /// What no cursor needs any more may be let go.

@@ -348,6 +348,24 @@ async fn streams_keep_pace_with_the_processor_that_is_furthest() {
         assert!(!matches!(status.state(), StreamState::Full { .. }), "that is the usual course of things");
 
         assert!(journal.pace().now_or_never().is_none(), "and so there is much again");
+        let waits = tokio::spawn({
+            let appender = Arc::clone(&appender);
+            async move { appender.append(page(), None).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
+        quick.reach(3 << 20);
+        waits.await.unwrap().expect("who waits learns that one can use more");
+        quick.reach(0);
+        let waits = tokio::spawn({
+            let appender = Arc::clone(&appender);
+            async move { appender.append(page(), None).await }
+        });
+        tokio::task::yield_now().await;
+        let _new = journal.cursor("new", Begin::End).await.unwrap();
+        waits.await.unwrap().expect("who waits learns of one that has nothing before it");
+        journal.forget("new").await.unwrap();
+
         stop.cancel();
         assert!(matches!(appender.append(page(), None).await, Err(JournalError::Closed)), "who waits can be stopped");
     }

@@ -183,6 +183,10 @@ impl Cursor for PartialCursor {
         self.inner.newest().min(self.to)
     }
 
+    fn reach(&self, bytes: u64) {
+        self.inner.reach(bytes);
+    }
+
     fn waiting(&self, after: Position) -> u64 {
         self.inner.waiting(after).saturating_sub(self.inner.waiting(self.to))
     }
