@@ -124,6 +124,12 @@ async fn bare_loop(address: &str, kept: &str) -> Result<()> {
     Ok(())
 }
 
+/// As the router says it: digits beyond would be longer.
+fn to_the_microsecond(seconds: f64) -> DateTime {
+    let micros = (seconds * 1e6).round() as i64;
+    DateTime::from_secs_and_nanos(micros.div_euclid(1_000_000), (micros.rem_euclid(1_000_000) * 1000) as u32)
+}
+
 /// What calls carry, one in each line.
 fn entries(calls: &str) -> Result<Vec<PutEventsRequestEntry>> {
     let mut entries = Vec::new();
@@ -136,7 +142,7 @@ fn entries(calls: &str) -> Result<Vec<PutEventsRequestEntry>> {
                 resources.map(|all| all.iter().filter_map(|one| Some(one.as_str()?.to_owned())).collect::<Vec<_>>());
             entries.push(
                 PutEventsRequestEntry::builder()
-                    .set_time(entry["Time"].as_f64().map(DateTime::from_secs_f64))
+                    .set_time(entry["Time"].as_f64().map(to_the_microsecond))
                     .set_source(text("Source"))
                     .set_detail_type(text("DetailType"))
                     .set_detail(text("Detail"))

@@ -157,7 +157,7 @@ fn write_seconds(body: &mut Vec<u8>, micros: i64) {
     }
 }
 
-/// Puts the body in, where a call has one.
+/// Puts the body in, where a call has one. Without one, nothing is put.
 #[derive(Debug)]
 pub(super) struct PutIn;
 
@@ -172,12 +172,19 @@ impl Intercept for PutIn {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Ok(body) = BODY.try_with(Bytes::clone) {
-            let request = context.request_mut();
-            request.headers_mut().insert(CONTENT_LENGTH.as_str(), body.len().to_string());
-            *request.body_mut() = SdkBody::from(body);
+        let request = context.request_mut();
+        match BODY.try_with(Bytes::clone) {
+            Ok(body) => {
+                request.headers_mut().insert(CONTENT_LENGTH.as_str(), body.len().to_string());
+                *request.body_mut() = SdkBody::from(body);
+                Ok(())
+            }
+            // AWS would refuse it as if the events were at fault.
+            Err(_) if request.headers().get("x-amz-target") == Some("AWSEvents.PutEvents") => {
+                Err("PutEvents was called without a body".into())
+            }
+            Err(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -216,21 +223,23 @@ mod tests {
         }
     }
 
-    /// What would be sent, and its headers but for what depends on the time.
-    fn kept(
+    /// What a call would send; none if it comes to nothing before.
+    fn sent(
+        put_in: bool,
         call: impl FnOnce(PutEventsFluentBuilder) -> PutEventsFluentBuilder,
         body: Option<Body>,
-    ) -> (String, String) {
+    ) -> Option<HttpRequest> {
         let keeper = Keeper::default();
-        let config = aws_sdk_eventbridge::Config::builder()
+        let mut config = aws_sdk_eventbridge::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-central-1"))
             .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "test"))
             .retry_config(aws_sdk_eventbridge::config::retry::RetryConfig::disabled())
-            .http_client(keeper.clone())
-            .interceptor(PutIn)
-            .build();
-        let call = call(aws_sdk_eventbridge::Client::from_conf(config).put_events());
+            .http_client(keeper.clone());
+        if put_in {
+            config = config.interceptor(PutIn);
+        }
+        let call = call(aws_sdk_eventbridge::Client::from_conf(config.build()).put_events());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             match body {
@@ -238,7 +247,11 @@ mod tests {
                 None => call.send().await.unwrap_err(),
             }
         });
-        let request = keeper.0.lock().unwrap().pop().unwrap();
+        keeper.0.lock().unwrap().pop()
+    }
+
+    /// Its body, and its headers but for what depends on the time.
+    fn shown(request: &HttpRequest) -> (String, String) {
         let body = String::from_utf8(request.body().bytes().unwrap().to_vec()).unwrap();
         let mut headers: Vec<_> = request
             .headers()
@@ -292,8 +305,8 @@ mod tests {
     fn assert_the_same(events: &[Event], bus: &str) {
         let events: Vec<_> = events.iter().collect();
         let entries: Vec<_> = events.iter().map(|event| entry(event, bus)).collect();
-        let theirs = kept(|call| call.set_entries(Some(entries)), None);
-        let ours = kept(|call| call, Some(Body::new(&events, bus)));
+        let theirs = shown(&sent(false, |call| call.set_entries(Some(entries)), None).unwrap());
+        let ours = shown(&sent(true, |call| call, Some(Body::new(&events, bus))).unwrap());
         assert_eq!(ours, theirs);
         assert!(theirs.1.contains(&format!("content-length: {}", theirs.0.len())), "{}", theirs.1);
     }
@@ -327,6 +340,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn without_a_body_nothing_is_put() {
+        assert!(sent(true, |call| call, None).is_none());
+        assert!(sent(false, |call| call, None).is_some());
     }
 
     #[test]

@@ -189,7 +189,7 @@ async fn a_machine_has_its_credentials_from_its_metadata() {
     simulated.handle.make(ON, 2).unwrap();
     reader.wait_for_count(2).await;
     router.stop().await;
-    // The name of the role, and what it has. Kept for the router's life.
+    // The name of the role, and what it has: once for both clients.
     assert_eq!(machine.answered(), 2);
     assert_eq!(aws.actions(), ["ListRules", "PutEvents"]);
     simulated.stop().await;

@@ -132,6 +132,9 @@ impl Container {
         let script = "import botocore.session; print(botocore.session.Session().get_credentials().access_key)";
         let mut command = Command::new(python("moto"));
         command.args(["-c", script]).env_clear();
+        for name in ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"] {
+            command.env(name, "/nonexistent");
+        }
         command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", self.url());
         command.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", Self::TOKEN);
         let output = spawn_blocking(move || command.output()).await.unwrap().unwrap();
