@@ -316,8 +316,8 @@ pub trait Cursor: Send + Sync {
     /// How many entries lie behind `after`.
     fn waiting(&self, after: Position) -> u64;
 
-    /// So many bytes of entries above the front are as many as this processor can use, [`AHEAD`] at least: a stream need
-    /// not be read on for it ([`Journal::pace`]). A small journal may make less of it.
+    /// So many bytes of entries above the front are as many as this processor can use, half a mebibyte at least:
+    /// streams need not read on for it ([`Journal::pace`]). A small journal may make less of it.
     fn reach(&self, bytes: u64);
 
     /// Moves the durable place; called often and cheap, an engine may sync it about once a second.
