@@ -209,18 +209,8 @@ impl Stage {
     fn router(&self, more: &[(&str, &str)]) -> Result<[f64; 4]> {
         let (_bus, address) = Self::bus()?;
         let mut vcenter = Command::new(&self.router);
-        vcenter.args([
-            "simulate",
-            "--listen",
-            "127.0.0.1:0",
-            "--log-level",
-            "error",
-            "--keep",
-            "20000",
-            "--rate",
-            "max",
-        ]);
-        vcenter.args(["--tls=false", "--machines", MACHINES]).stdin(Stdio::null()).stdout(Stdio::piped());
+        vcenter.args(["simulate", "--listen", "127.0.0.1:0", "--log-level", "error", "--machines", MACHINES]);
+        vcenter.args(["--keep", "20000", "--rate", "max", "--tls=false"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut vcenter = Process::start("the vCenter", &mut vcenter)?;
         let lines = vcenter.lines_to("stream ")?;
         let entry: Value = serde_json::from_str(

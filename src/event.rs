@@ -6,9 +6,11 @@
 //! that cannot be cut out of that JSON. Cloning an event counts a reference.
 
 mod given;
+mod json;
 pub(crate) mod stored;
 
 pub use given::GivenError;
+pub use json::write_json_string;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,6 +20,8 @@ use bytes::{Bytes, BytesMut};
 use ring::digest;
 use serde::Deserialize;
 use uuid::Uuid;
+
+use json::needs_escape;
 
 /// The prefix of the `type` attribute of every event that the router makes.
 pub const TYPE_PREFIX: &str = "com.vmware.event.router/";
@@ -256,7 +260,9 @@ impl PageBuilder {
             buffer.extend_from_slice(name);
             let at = buffer.len() + 1;
             if needs_escape(value) {
-                write_json_string(buffer, value);
+                let mut written = Vec::new();
+                write_json_string(&mut written, value);
+                buffer.extend_from_slice(&written);
                 tail[slot] = Some(value);
                 Span::default()
             } else {
@@ -378,32 +384,6 @@ fn span(start: usize, len: usize) -> Span {
 /// Bodies are bounded far below 4 GiB where they are read.
 fn narrow(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
-}
-
-fn needs_escape(text: &str) -> bool {
-    // Without a branch for each byte, so that many are looked at together.
-    text.bytes().fold(false, |found, b| found | (b < 0x20) | (b == b'"') | (b == b'\\'))
-}
-
-/// Writes `text` as a JSON string.
-pub fn write_json_string(out: &mut impl Extend<u8>, text: &str) {
-    out.extend(*b"\"");
-    if needs_escape(text) {
-        for c in text.chars() {
-            match c {
-                '"' => out.extend(*b"\\\""),
-                '\\' => out.extend(*b"\\\\"),
-                '\n' => out.extend(*b"\\n"),
-                '\r' => out.extend(*b"\\r"),
-                '\t' => out.extend(*b"\\t"),
-                c if u32::from(c) < 0x20 => out.extend(format!("\\u{:04x}", u32::from(c)).into_bytes()),
-                c => out.extend(c.encode_utf8(&mut [0; 4]).bytes()),
-            }
-        }
-    } else {
-        out.extend(text.bytes());
-    }
-    out.extend(*b"\"");
 }
 
 #[cfg(test)]

@@ -38,9 +38,7 @@ impl Put {
         let mut answers = self.put_events(&events).await.into_iter();
         too_large
             .into_iter()
-            .map(|rejected| {
-                rejected.or_else(|| answers.next()).unwrap_or_else(|| failed("the attempt had no outcome".to_owned()))
-            })
+            .map(|rejected| rejected.or_else(|| answers.next()).unwrap_or_else(|| outcome(lost())))
             .collect()
     }
 
@@ -108,8 +106,7 @@ impl Put {
             Err(error)
         };
         let Some(answer) = self.worker.run(send).await else {
-            let why = Reason { status: None, text: "the attempt had no outcome".to_owned() };
-            return Err(Failure { kind: Kind::Unknown, why, after: None });
+            return Err(lost());
         };
         let answer = answer?;
         if let Some(what) = miscounted(&answer) {
@@ -117,6 +114,12 @@ impl Put {
         }
         Ok(answer)
     }
+}
+
+/// What is said where nothing is known.
+fn lost() -> Failure {
+    let why = Reason { status: None, text: "the attempt had no outcome".to_owned() };
+    Failure { kind: Kind::Unknown, why, after: None }
 }
 
 fn failed(text: String) -> Outcome {

@@ -89,26 +89,31 @@ async fn a_key_that_is_refused_loses_nothing_and_is_read_again() {
     simulated.stop().await;
 }
 
-/// What was last asked for with this action.
-fn asked(front: &Front, action: &str) -> Vec<(String, String)> {
-    front.read(|state| {
+/// Lets somebody take on a role.
+fn trusts(whom: &Value, action: &str) -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{ "Effect": "Allow", "Principal": whom, "Action": action }],
+    })
+}
+
+/// This action was last asked for with these parameters, among others.
+fn assert_asked(front: &Front, action: &str, parameters: &[(&str, &str)]) {
+    let form: Vec<_> = front.read(|state| {
         let (_, body) = state.asked_with.iter().rev().find(|(asked, _)| asked == action).unwrap();
         url::form_urlencoded::parse(body).into_owned().collect()
-    })
+    });
+    for (name, value) in parameters {
+        assert!(form.iter().any(|(asked, with)| asked == name && with == value), "{name} in {form:?}");
+    }
 }
 
 #[tokio::test]
 async fn a_role_is_taken_on_with_a_key_of_the_environment_and_renewed() {
     let aws = Aws::moto().await;
-    let trust = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "AWS": format!("arn:aws:iam::{}:user/nobody", aws.account) },
-            "Action": "sts:AssumeRole",
-            "Condition": { "StringEquals": { "sts:ExternalId": "vcenter-west" } },
-        }],
-    });
+    let nobody = json!({ "AWS": format!("arn:aws:iam::{}:user/nobody", aws.account) });
+    let mut trust = trusts(&nobody, "sts:AssumeRole");
+    trust["Statement"][0]["Condition"] = json!({ "StringEquals": { "sts:ExternalId": "vcenter-west" } });
     let key = aws.api.create_user("nobody", &allows(&["sts:AssumeRole"])).await;
     let role = aws.api.create_role("bus-writer", &trust, &documented()).await;
     let mut options = rule(&aws).await;
@@ -128,12 +133,9 @@ async fn a_role_is_taken_on_with_a_key_of_the_environment_and_renewed() {
     let mut router = Router::start_with(&config, &["-log-level", "debug"], &env).await;
     told(&mut router, "AWS gives no credentials: AccessDenied").await;
     ready(&router).await;
-    let form = asked(&aws.front, "AssumeRole");
-    for (name, value) in
-        [("RoleArn", role.as_str()), ("ExternalId", "vcenter-west"), ("RoleSessionName", "vmware-event-router")]
-    {
-        assert!(form.contains(&(name.to_owned(), value.to_owned())), "{name} in {form:?}");
-    }
+    let wanted =
+        [("RoleArn", role.as_str()), ("ExternalId", "vcenter-west"), ("RoleSessionName", "vmware-event-router")];
+    assert_asked(&aws.front, "AssumeRole", &wanted);
     simulated.handle.make(ON, 2).unwrap();
     reader.wait_for_count(2).await;
 
@@ -167,9 +169,8 @@ const NO_PROFILE: [(&str, &str); 2] =
 
 /// What a role gives that may do what is documented.
 async fn lent(aws: &Aws) -> Session {
-    let admin = format!("arn:aws:iam::{}:user/admin", aws.account);
-    let trusted = json!({ "Effect": "Allow", "Principal": { "AWS": admin }, "Action": "sts:AssumeRole" });
-    let trust = json!({ "Version": "2012-10-17", "Statement": [trusted] });
+    let admin = json!({ "AWS": format!("arn:aws:iam::{}:user/admin", aws.account) });
+    let trust = trusts(&admin, "sts:AssumeRole");
     let role = aws.api.create_role("here", &trust, &documented()).await;
     aws.api.assume_role(&role).await
 }
@@ -227,14 +228,8 @@ async fn a_container_has_its_credentials_from_its_endpoint_and_anew_when_they_ar
 #[tokio::test]
 async fn a_web_identity_takes_on_its_role() {
     let aws = Aws::moto().await;
-    let trust = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Federated": format!("arn:aws:iam::{}:oidc-provider/eks", aws.account) },
-            "Action": "sts:AssumeRoleWithWebIdentity",
-        }],
-    });
+    let cluster = json!({ "Federated": format!("arn:aws:iam::{}:oidc-provider/eks", aws.account) });
+    let trust = trusts(&cluster, "sts:AssumeRoleWithWebIdentity");
     let role = aws.api.create_role("pod", &trust, &documented()).await;
     let options = rule(&aws).await;
     let queue = aws.api.queue_behind(BUS, "on").await;
@@ -255,12 +250,9 @@ async fn a_web_identity_takes_on_its_role() {
     aws.let_one_unsigned();
     let router = Router::start_in(&folder, &config, &[], &env).await;
     ready(&router).await;
-    let form = asked(&aws.front, "AssumeRoleWithWebIdentity");
-    for (name, value) in
-        [("RoleArn", role.as_str()), ("WebIdentityToken", "a.web.identity"), ("RoleSessionName", "vcenter-west")]
-    {
-        assert!(form.contains(&(name.to_owned(), value.to_owned())), "{name} in {form:?}");
-    }
+    let wanted =
+        [("RoleArn", role.as_str()), ("WebIdentityToken", "a.web.identity"), ("RoleSessionName", "vcenter-west")];
+    assert_asked(&aws.front, "AssumeRoleWithWebIdentity", &wanted);
     simulated.handle.make(ON, 2).unwrap();
     let mut reader = aws.api.read(&queue);
     reader.wait_for_count(2).await;
