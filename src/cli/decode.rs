@@ -60,7 +60,7 @@ fn decode(reader: &mut PageReader, file: &Path, payload: bool, out: &mut impl Wr
     if xml.len() as u64 > MOST {
         return Err(io::Error::other(format!("is larger than {MOST} bytes")));
     }
-    let page = reader.read(&xml, |_| true);
+    let page = reader.read_at_once(&xml, |_| true);
     for event in &page.events {
         out.write_all(&if payload { event.data() } else { event.json() })?;
         out.write_all(b"\n")?;

@@ -12,4 +12,4 @@ pub mod xml;
 
 pub(crate) use schema::{Kind, describe};
 pub use schema::{Shape, UnknownShape};
-pub use transcode::{Created, Decoded, Decoder, EventKind, PageError, PageSummary};
+pub use transcode::{Created, Decoded, Decoder, EventKind, PageError, PageSummary, Unread};

@@ -111,6 +111,38 @@ pub struct Decoder {
     error: String,
 }
 
+/// A page of which the rest is not read yet.
+#[derive(Debug)]
+pub struct Unread<'a> {
+    reader: Reader<'a>,
+    /// It is a list of events, and nothing else.
+    list: bool,
+    summary: PageSummary,
+}
+
+impl<'a> Unread<'a> {
+    /// Opens a response for [`Decoder::read`]: a page of a thousand events takes milliseconds, in which others may have
+    /// something to do.
+    ///
+    /// # Errors
+    /// As those of [`Decoder::page`].
+    pub fn open(page: &'a [u8]) -> Result<Self, PageError> {
+        let mut reader = Reader::new(page);
+        let response = match enter(&mut reader)? {
+            Some(response) => response,
+            None => return Err(PageError::NotSoap("its Body is empty".into())),
+        };
+        if response == "Fault" {
+            return Err(fault(&mut reader)?);
+        }
+        let Some(name) = response.strip_suffix("Response") else {
+            return Err(PageError::NotSoap(format!("its Body holds <{response}>")));
+        };
+        let list = matches!(name, "ReadNextEvents" | "ReadPreviousEvents" | "QueryEvents");
+        Ok(Self { reader, list, summary: PageSummary::default() })
+    }
+}
+
 /// What the event's own elements say about it.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -166,33 +198,41 @@ impl Decoder {
     /// When the page is not well-formed (from some byte on: the events before it were given), a SOAP fault, or no SOAP
     /// response.
     pub fn page(&mut self, page: &[u8], mut each: impl FnMut(Decoded<'_>)) -> Result<PageSummary, PageError> {
-        let mut reader = Reader::new(page);
-        let mut summary = PageSummary::default();
-        let response = match enter(&mut reader)? {
-            Some(response) => response,
-            None => return Err(PageError::NotSoap("its Body is empty".into())),
-        };
-        if response == "Fault" {
-            return Err(fault(&mut reader)?);
-        }
-        let Some(name) = response.strip_suffix("Response") else {
-            return Err(PageError::NotSoap(format!("its Body holds <{response}>")));
-        };
-        match name {
-            "ReadNextEvents" | "ReadPreviousEvents" | "QueryEvents" => {
-                while let Some(child) = reader.child()? {
-                    if child == "returnval" {
-                        self.event(&mut reader, &mut summary, &mut each)?;
-                    } else {
-                        reader.skip_element()?;
-                    }
+        let mut unread = Unread::open(page)?;
+        while self.read(&mut unread, usize::MAX, &mut each)? {}
+        Ok(unread.summary)
+    }
+
+    /// Calls `each` for the next events of a page, `most` at most, or for all of them where they are not in a list. Whether
+    /// there may be more.
+    ///
+    /// # Errors
+    /// As those of [`Decoder::page`]. The rest of the page cannot be read then.
+    pub fn read(
+        &mut self,
+        unread: &mut Unread<'_>,
+        most: usize,
+        mut each: impl FnMut(Decoded<'_>),
+    ) -> Result<bool, PageError> {
+        let Unread { reader, list, summary } = unread;
+        if *list {
+            let before = summary.events;
+            while let Some(child) = reader.child()? {
+                if child != "returnval" {
+                    reader.skip_element()?;
+                    continue;
+                }
+                self.event(reader, summary, &mut each)?;
+                if summary.events - before >= most {
+                    return Ok(true);
                 }
             }
-            _ => self.properties(&mut reader, &mut summary, &mut each)?,
+        } else {
+            self.properties(reader, summary, &mut each)?;
         }
         // What follows must be well-formed too, or the page may be a part of one.
         while reader.next()? != super::xml::Token::Eof {}
-        Ok(summary)
+        Ok(false)
     }
 
     /// Goes through the properties in a response and takes the events among them.

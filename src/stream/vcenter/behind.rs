@@ -120,9 +120,10 @@ impl Tail<'_> {
                 Err(error) => return Err(error.into()),
             };
             let (place, end) = (&*self.place, side.end);
-            let mut page = self.pages.read(&body, |seen| {
-                end.is_none_or(|end| seen.1 <= end) && !place.forgets(seen.1) && place.is_new(seen)
-            });
+            let mut page = self
+                .pages
+                .read(&body, |seen| end.is_none_or(|end| seen.1 <= end) && !place.forgets(seen.1) && place.is_new(seen))
+                .await;
             self.care.keep_first(&mut page);
             let damaged = damage(&mut page, &body)?.is_some();
             side.whole = page.count == 0 && !damaged;

@@ -272,7 +272,7 @@ mod tests {
         let mut reader = PageReader::new("vc".into(), "s", Shape::V6_7, Uuid::nil(), "6.7");
         let mut care = Care::new(&Timing::default());
         let mut kept = |care: &Care| {
-            let mut page = reader.read(xml, |_| true);
+            let mut page = reader.read_at_once(xml, |_| true);
             care.keep_first(&mut page);
             (page.events.len(), page.undecoded.len(), nameless(&page.events))
         };

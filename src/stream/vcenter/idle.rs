@@ -267,7 +267,7 @@ impl Tail<'_> {
         let range = look.from..=look.until;
         // What was remembered when the look began may be forgotten meanwhile.
         let late = |seen: Seen| range.contains(&seen.1) && !self.place.forgets(seen.1) && self.place.is_new(seen);
-        let mut page = self.pages.read(&body, late);
+        let mut page = self.pages.read(&body, late).await;
         // Without a key or a time, an event cannot be told from those that were read before.
         page.events.retain(|event| event.key().is_some() && event.created().is_some());
         if let Some(error) = &page.error {

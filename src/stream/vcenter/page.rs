@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::session::{Seen, format_time};
 use crate::event::{Attributes, Event, PageBuilder, TYPE_PREFIX, event_id, raw_event_id, write_json_string};
-use crate::vim25::{Decoder, EventKind, PageError, Shape};
+use crate::vim25::{Decoder, EventKind, PageError, Shape, Unread};
 
 /// An event that was passed on with what could be read of it.
 #[derive(Debug)]
@@ -32,6 +32,21 @@ pub(crate) struct Page {
     pub(crate) undecoded: Vec<Undecoded>,
     /// Why the page could not be read to its end.
     pub(crate) error: Option<PageError>,
+}
+
+/// Events that are read before others have their turn: a few tenths of a millisecond.
+const TURN: usize = 100;
+
+/// A page that is being read.
+struct Reading<'a> {
+    /// The rest of it, unless it is nothing of the kind.
+    unread: Option<Unread<'a>>,
+    page: Page,
+    /// When the event before was created.
+    before: Option<i64>,
+    /// How many times, and keys, went up and down from one event to the next.
+    times: (usize, usize),
+    keys: (usize, usize),
 }
 
 /// Makes events of one vCenter's pages.
@@ -78,20 +93,44 @@ impl PageReader {
         Self { decoder: Decoder::new(shape), builder: PageBuilder::new(stream, source, extensions), instance }
     }
 
-    /// Reads a page and keeps the events that `keep` wants; those without a readable key or time are always wanted.
-    pub(crate) fn read(&mut self, xml: &[u8], mut keep: impl FnMut(Seen) -> bool) -> Page {
+    /// Reads a page and keeps the events that `keep` wants; those without a readable key or time are always wanted. Whoever
+    /// has something to do meanwhile has a turn now and then.
+    pub(crate) async fn read(&mut self, xml: &[u8], mut keep: impl FnMut(Seen) -> bool) -> Page {
+        let mut reading = self.begin(xml);
+        while self.go_on(&mut reading, TURN, &mut keep) {
+            tokio::task::yield_now().await;
+        }
+        self.end(reading)
+    }
+
+    /// The same in one go.
+    pub(crate) fn read_at_once(&mut self, xml: &[u8], mut keep: impl FnMut(Seen) -> bool) -> Page {
+        let mut reading = self.begin(xml);
+        while self.go_on(&mut reading, usize::MAX, &mut keep) {}
+        self.end(reading)
+    }
+
+    fn begin<'a>(&mut self, xml: &'a [u8]) -> Reading<'a> {
+        // There may be some of a page that was given up.
+        self.builder.finish();
         let mut page = Page::default();
-        let (mut up, mut down, mut before) = (0, 0, None);
-        let (mut keys_up, mut keys_down) = (0, 0);
+        let unread = Unread::open(xml).map_err(|error| page.error = Some(error)).ok();
+        Reading { unread, page, before: None, times: (0, 0), keys: (0, 0) }
+    }
+
+    /// Reads the next events, `most` at most. Whether there are more.
+    fn go_on(&mut self, reading: &mut Reading<'_>, most: usize, mut keep: impl FnMut(Seen) -> bool) -> bool {
         let Self { decoder, builder, instance } = self;
+        let Reading { unread, page, before, times, keys } = reading;
+        let Some(rest) = unread else { return false };
         let mut buffer = Uuid::encode_buffer();
-        let read = decoder.page(xml, |event| {
+        let read = decoder.read(rest, most, |event| {
             page.count += 1;
             if let Some((before, key)) = page.last_key.zip(event.key) {
                 // Keys wrap; the shorter way round is the way that was gone.
                 match key.wrapping_sub(before) {
-                    1.. => keys_up += 1,
-                    ..0 => keys_down += 1,
+                    1.. => keys.0 += 1,
+                    ..0 => keys.1 += 1,
                     0 => {}
                 }
             }
@@ -100,8 +139,8 @@ impl PageReader {
             if let Some(created) = created {
                 page.newest = Some(page.newest.map_or(created, |newest| newest.max(created)));
                 match before.replace(created) {
-                    Some(before) if before < created => up += 1,
-                    Some(before) if before > created => down += 1,
+                    Some(before) if before < created => times.0 += 1,
+                    Some(before) if before > created => times.1 += 1,
                     _ => {}
                 }
             }
@@ -126,12 +165,18 @@ impl PageReader {
             };
             builder.push(&attributes, event.data);
         });
-        page.events = builder.finish();
+        read.unwrap_or_else(|error| {
+            page.error = Some(error);
+            false
+        })
+    }
+
+    fn end(&mut self, Reading { mut page, times, keys, .. }: Reading<'_>) -> Page {
+        page.events = self.builder.finish();
         // A page that comes newest first; neither one late event in a page makes it so, nor a clock that was set back.
-        if down > up && keys_down > keys_up {
+        if times.1 > times.0 && keys.1 > keys.0 {
             page.events.reverse();
         }
-        page.error = read.err();
         page
     }
 
@@ -222,13 +267,13 @@ mod tests {
     #[test]
     fn events_get_ids_that_never_change() {
         let xml = page(&[(-3, "2026-11-22T10:44:29.842858334Z")]);
-        let read = reader(Shape::V6_7).read(&xml, |_| true);
+        let read = reader(Shape::V6_7).read_at_once(&xml, |_| true);
         let event = &read.events[0];
         assert_eq!(event.id(), event_id(Uuid::from_u128(7), -3, 1_795_344_269_842_858).to_string());
         assert_eq!((event.kind(), event.subject()), ("com.vmware.event.router/event", "VmPoweredOnEvent"));
         assert_eq!(event.time(), "2026-11-22T10:44:29.842858334Z");
         assert!(!String::from_utf8_lossy(&event.json()).contains("vsphereapiversion"));
-        let newer = reader(Shape::LATEST).read(&xml, |_| true);
+        let newer = reader(Shape::LATEST).read_at_once(&xml, |_| true);
         assert!(String::from_utf8_lossy(&newer.events[0].json()).ends_with(r#","vsphereapiversion":"8.0.3.0"}"#));
     }
 
@@ -236,18 +281,42 @@ mod tests {
     fn a_page_that_comes_newest_first_is_turned_round() {
         let times = ["2026-11-22T10:00:03Z", "2026-11-22T10:00:02Z", "2026-11-22T10:00:02Z", "2026-11-22T10:00:01Z"];
         let newest_first: Vec<_> = times.iter().zip([4, 3, 2, 1]).map(|(time, key)| (key, *time)).collect();
-        let read = reader(Shape::V6_7).read(&page(&newest_first), |_| true);
+        let read = reader(Shape::V6_7).read_at_once(&page(&newest_first), |_| true);
         assert_eq!(keys(&read), [1, 2, 3, 4]);
         let late = [(1, times[2]), (2, times[1]), (3, times[0]), (4, times[3])];
-        let read = reader(Shape::V6_7).read(&page(&late), |_| true);
+        let read = reader(Shape::V6_7).read_at_once(&page(&late), |_| true);
         assert_eq!(keys(&read), [1, 2, 3, 4], "one late event does not turn a page round");
         assert_eq!(read.newest, super::super::session::parse_time(times[0]));
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_while_a_page_is_read_and_it_is_the_same_page() {
+        let events: Vec<_> =
+            (0..i32::try_from(TURN).unwrap() * 2 + 1).map(|key| (key, "2026-11-22T10:00:01Z")).collect();
+        let xml = page(&events);
+        let mut reader = reader(Shape::V6_7);
+        let wanted = |(key, _)| key % 3 > 0;
+        {
+            let mut given_up = std::pin::pin!(reader.read(&xml, wanted));
+            for _ in 0..2 {
+                assert!(futures_util::poll!(&mut given_up).is_pending());
+            }
+        }
+        let read = reader.read(&xml, wanted).await;
+        let at_once = reader.read_at_once(&xml, wanted);
+        assert_eq!((read.count, keys(&read)), (events.len(), keys(&at_once)));
+        assert_eq!((read.last_key, read.newest), (at_once.last_key, at_once.newest));
+        assert_eq!(read.events.len(), events.len() - events.len().div_ceil(3));
+        let broken = &xml[..xml.len() - 10];
+        let read = reader.read(broken, wanted).await;
+        assert_eq!((read.count, read.error), (events.len(), reader.read_at_once(broken, wanted).error));
+        assert_eq!(reader.read(b"<html>", wanted).await.error, reader.read_at_once(b"<html>", wanted).error);
     }
 
     #[test]
     fn unwanted_events_count_but_are_not_kept() {
         let xml = page(&[(1, "2026-11-22T10:00:01Z"), (2, "2026-11-22T10:00:02Z")]);
-        let read = reader(Shape::V6_7).read(&xml, |(key, _)| key == 2);
+        let read = reader(Shape::V6_7).read_at_once(&xml, |(key, _)| key == 2);
         assert_eq!((read.count, keys(&read), read.last_key), (2, vec![2], Some(2)));
     }
 
@@ -256,7 +325,7 @@ mod tests {
         let mut xml = page(&[(1, "2026-11-22T10:00:01Z"), (2, "2026-11-22T10:00:02Z")]);
         let at = memmem::rfind(&xml, b"<chainId>").unwrap();
         xml[at + 9] = 0x01;
-        let read = reader(Shape::V6_7).read(&xml, |_| true);
+        let read = reader(Shape::V6_7).read_at_once(&xml, |_| true);
         assert_eq!(keys(&read), [1]);
         let why = read.error.unwrap().to_string();
         let mut alone = page(&[(2, "2026-11-22T10:00:02Z")]);

@@ -180,10 +180,13 @@ impl Tail<'_> {
             Err(error) => return Err(error.into()),
         };
         let mut first: Option<Seen> = None;
-        let mut page = self.pages.read(&body, |seen| {
-            first = first.filter(|first| first.1 <= seen.1).or(Some(seen));
-            false
-        });
+        let mut page = self
+            .pages
+            .read(&body, |seen| {
+                first = first.filter(|first| first.1 <= seen.1).or(Some(seen));
+                false
+            })
+            .await;
         let any = damage(&mut page, &body)?.is_some() || page.count > 0;
         debug!(begin = format_time(begin), any, "is there anything in sight");
         if !any {

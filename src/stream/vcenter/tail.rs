@@ -193,10 +193,13 @@ impl<'a> Tail<'a> {
                 // A page that waits takes less room as it came.
                 self.out.pace().await?;
             }
-            let mut page = self.pages.read(&body, |seen| {
-                self.largest = self.largest.max(Some(seen.0));
-                self.place.sees(seen)
-            });
+            let mut page = self
+                .pages
+                .read(&body, |seen| {
+                    self.largest = self.largest.max(Some(seen.0));
+                    self.place.sees(seen)
+                })
+                .await;
             self.care.keep_first(&mut page);
             let mut damage = damage(&mut page, &body)?;
             if !std::mem::replace(&mut proven, true) {
