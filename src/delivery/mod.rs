@@ -48,6 +48,13 @@ struct Room {
 /// A span: what the front may be ahead of its oldest open event, and what a lane holds.
 const SPAN: Room = Room { events: 2048, bytes: 4 * 1024 * 1024 };
 
+/// The front's span is as many times what may be under way at once, if that is more: of a few events of each entity, one
+/// may go.
+const WAVES: usize = 8;
+
+/// No span is longer.
+const MOST_SPAN: usize = 4 * SPAN.events;
+
 /// What a lane holds of a target that does not answer.
 const ROOM_OPEN: Room = Room { events: 64, bytes: 256 * 1024 };
 
@@ -61,7 +68,7 @@ const LANES_BYTES: usize = 32 * 1024 * 1024;
 const HELD: usize = 256 * 1024;
 
 /// What an event takes, about, before any is known.
-const EVENT: usize = 1536;
+const EVENT: usize = SPAN.bytes / SPAN.events;
 
 /// A full front whose oldest event is open for this long gives its target a lane.
 const STUCK: Duration = Duration::from_millis(500);

@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::track::{Circuit, Lane, Stage, Track};
 use super::window::Window;
 use super::{
-    EVENT, Errand, FIRST_RETRY, HELD, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, Options, Ordering, SPAN, STUCK,
-    Settler, excludes,
+    EVENT, Errand, FIRST_RETRY, HELD, LANES_BYTES, Late, MOST_ASKED, MOST_RETRY, MOST_SPAN, Options, Ordering, Room,
+    SPAN, STUCK, Settler, WAVES, excludes,
 };
 use crate::attempt::{BatchLimits, Delivery as Attempted, Outcome, Position, Reason, Target};
 use crate::backoff::Backoff;
@@ -96,6 +96,8 @@ pub struct Delivery {
     errands: mpsc::Receiver<Errand>,
 
     window: Window,
+    /// What the front may be ahead of its oldest open event.
+    span: Room,
     /// When the entry was read that keeps the front from reading on, if one does.
     stuck: Option<Instant>,
     /// What the front, and what lanes would read is damaged: until then it is not tried again, and the rest goes on.
@@ -142,13 +144,15 @@ impl Delivery {
         let (settler, errands) = mpsc::channel(SETTLES);
         let state = cursor.state();
         let routes = processor.routes();
-        // What may be under way, and as much again: batches are filled from that.
-        let under_way = processor.limits().events.saturating_mul(options.concurrency);
-        let reach = under_way.saturating_mul(2 * EVENT).min(SPAN.bytes / 2);
-        cursor.reach(reach as u64);
+        let waves = processor.limits().events.saturating_mul(options.concurrency).saturating_mul(WAVES);
+        let span = waves.clamp(SPAN.events, MOST_SPAN);
+        let span = Room { events: span, bytes: span * EVENT };
+        // Half of it lies ready.
+        cursor.reach((waves.saturating_mul(EVENT) / 2).min(span.bytes / 2) as u64);
         let mut this = Self {
             name: status.name.as_str().into(),
             window: Window::new(state.front),
+            span,
             stuck: None,
             damaged: [None, None],
             tracks: Vec::new(),

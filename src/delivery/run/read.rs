@@ -38,7 +38,7 @@ impl Delivery {
                 break;
             }
             if let Some(oldest) = self.window.oldest()
-                && (self.window.len() >= SPAN.events || self.window.bytes() >= SPAN.bytes)
+                && (self.window.len() >= self.span.events || self.window.bytes() >= self.span.bytes)
             {
                 if oldest.elapsed() >= STUCK && self.unstick() {
                     continue;
@@ -46,7 +46,7 @@ impl Delivery {
                 self.stuck = Some(look_again(oldest));
                 return Ok(());
             }
-            let room = BatchLimits { events: CHUNK.events.min(SPAN.events - self.window.len()), ..CHUNK };
+            let room = BatchLimits { events: CHUNK.events.min(self.span.events - self.window.len()), ..CHUNK };
             let entries = self.entries(FRONT, self.window.read(), room).await?.unwrap_or_default();
             if entries.is_empty() {
                 break;

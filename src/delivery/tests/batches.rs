@@ -1,6 +1,7 @@
 //! What goes together in one attempt, and how long that waits to be filled.
 
 use super::*;
+use crate::delivery::STUCK;
 
 const LINGER: Duration = Duration::from_millis(50);
 
@@ -127,5 +128,24 @@ async fn only_what_was_refused_is_attempted_again() {
     assert_once_in_order(&run.of("bus"), 30);
     for ((_, position), attempts) in &*run.sim.attempts.lock().unwrap() {
         assert_eq!(*attempts, if position.0.is_multiple_of(3) { 2 } else { 1 }, "{position}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_far_ahead_is_read_as_batches_are_filled_from() {
+    for (events, concurrency, span) in [(1, 64, 2_048), (10, 8, 2_048), (10, 64, 5_120), (10, 1_000, 8_192)] {
+        let mut sim = sim(&["bus"], |_, delivery| match delivery.position {
+            Position(1) => (Duration::from_secs(3_600), delivered()),
+            _ => (Duration::ZERO, delivered()),
+        });
+        Arc::get_mut(&mut sim).unwrap().limits = BatchLimits { events, ..TEN };
+        let run = Run::start(sim, Options { concurrency, ..Options::default() }).await;
+        run.append_many(1, 1).await;
+        run.append((1..10_000).map(|i| ("All".to_owned(), format!("vm-{i}")))).await;
+        let mut log = run.sim.log.subscribe();
+        // The first is in a batch with others, which wait with it.
+        log.wait_for(|log| log.len() + events >= span).await.unwrap();
+        tokio::time::sleep(STUCK / 2).await;
+        assert!(run.sim.log.borrow().len() < span, "{events} and {concurrency}");
     }
 }
