@@ -48,12 +48,12 @@ struct Room {
 /// A span: what the front may be ahead of its oldest open event, and what a lane holds.
 const SPAN: Room = Room { events: 2048, bytes: 4 * 1024 * 1024 };
 
-/// The front's span is as many times what may be under way at once, if that is more: of a few events of each entity, one
-/// may go.
+/// Where attempts carry several events, the front's span is as many times what may be under way at once, if that is more:
+/// batches are filled from different entities, and of several events of one, one may go.
 const WAVES: usize = 8;
 
-/// No span is longer.
-const MOST_SPAN: usize = 4 * SPAN.events;
+/// But never longer than this.
+const MOST_SPAN: usize = 2 * SPAN.events;
 
 /// What a lane holds of a target that does not answer.
 const ROOM_OPEN: Room = Room { events: 64, bytes: 256 * 1024 };

@@ -144,11 +144,13 @@ impl Delivery {
         let (settler, errands) = mpsc::channel(SETTLES);
         let state = cursor.state();
         let routes = processor.routes();
-        let waves = processor.limits().events.saturating_mul(options.concurrency).saturating_mul(WAVES);
-        let span = waves.clamp(SPAN.events, MOST_SPAN);
+        let batch = processor.limits().events;
+        let under_way = batch.saturating_mul(options.concurrency);
+        let span = if batch > 1 { under_way.saturating_mul(WAVES).clamp(SPAN.events, MOST_SPAN) } else { SPAN.events };
         let span = Room { events: span, bytes: span * EVENT };
-        // Half of it lies ready.
-        cursor.reach((waves.saturating_mul(EVENT) / 2).min(span.bytes / 2) as u64);
+        // What may be under way, and as much again that is ready; where batches are filled from it, half a span.
+        let times = if batch > 1 { WAVES / 2 } else { 2 };
+        cursor.reach(under_way.saturating_mul(times * EVENT).min(span.bytes / 2) as u64);
         let mut this = Self {
             name: status.name.as_str().into(),
             window: Window::new(state.front),

@@ -133,7 +133,7 @@ async fn only_what_was_refused_is_attempted_again() {
 
 #[tokio::test(start_paused = true)]
 async fn as_far_ahead_is_read_as_batches_are_filled_from() {
-    for (events, concurrency, span) in [(1, 64, 2_048), (10, 8, 2_048), (10, 64, 5_120), (10, 1_000, 8_192)] {
+    for (events, concurrency, span) in [(1, 1_000, 2_048), (10, 8, 2_048), (10, 30, 2_400), (10, 64, 4_096)] {
         let mut sim = sim(&["bus"], |_, delivery| match delivery.position {
             Position(1) => (Duration::from_secs(3_600), delivered()),
             _ => (Duration::ZERO, delivered()),

@@ -193,9 +193,7 @@ impl PageReader {
         data.push(b'}');
         let attributes =
             Attributes { id: &id, kind: kind(EventKind::Event), subject: &subject, ..Attributes::default() };
-        self.builder.push(&attributes, &data);
-        // One was pushed.
-        let event = self.builder.finish().remove(0);
+        let event = self.alone(&attributes, &data);
         (event, Undecoded { id, subject, why: why.to_owned() })
     }
 
@@ -212,7 +210,15 @@ impl PageReader {
         data.push(b'}');
         let kind = format!("{TYPE_PREFIX}gap");
         let attributes = Attributes { id: &id, kind: &kind, subject: "EventGap", time: &to, ..Attributes::default() };
-        self.builder.push(&attributes, &data);
+        self.alone(&attributes, &data)
+    }
+
+    /// An event that is on no page.
+    fn alone(&mut self, attributes: &Attributes<'_>, data: &[u8]) -> Event {
+        // There may be some of a page that was given up.
+        self.builder.finish();
+        self.builder.push(attributes, data);
+        // One was pushed.
         self.builder.finish().remove(0)
     }
 }
@@ -302,6 +308,8 @@ mod tests {
                 assert!(futures_util::poll!(&mut given_up).is_pending());
             }
         }
+        let gap = reader.gap(0, 1, "gone");
+        assert_eq!(gap.subject(), "EventGap", "what was read of the page given up is not in its place");
         let read = reader.read(&xml, wanted).await;
         let at_once = reader.read_at_once(&xml, wanted);
         assert_eq!((read.count, keys(&read)), (events.len(), keys(&at_once)));
