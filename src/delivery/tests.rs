@@ -2,6 +2,7 @@
 
 mod batches;
 mod chosen;
+mod held;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

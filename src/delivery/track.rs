@@ -14,6 +14,9 @@ use crate::backoff::Backoff;
 use crate::event::Event;
 use crate::telemetry::TargetStatus;
 
+/// So many places of what is settled may be kept beyond those of what is owed, and as many again.
+pub(super) const MOST_HOLES: usize = 1024;
+
 /// Where an item stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -108,8 +111,10 @@ impl Hasher for Hashed {
 pub(super) struct Track {
     pub(super) target: Target,
     pub(super) status: Arc<TargetStatus>,
-    /// In order; `None` for what is settled behind something that is not.
+    /// In order; `None` for what is settled behind something that is not, until there are many.
     slots: VecDeque<(Position, Option<Item>)>,
+    /// The newest of what is settled.
+    settled: Position,
     owed: usize,
     /// Those of them that wait behind an older event of their entity.
     queued: usize,
@@ -139,6 +144,7 @@ impl Track {
             target,
             status,
             slots: VecDeque::new(),
+            settled: Position(0),
             owed: 0,
             queued: 0,
             bytes: 0,
@@ -169,9 +175,15 @@ impl Track {
         !self.ready.is_empty()
     }
 
+    /// Whether nothing of what is owed is under way, or could be.
+    pub(super) fn waits(&self) -> bool {
+        self.in_flight == 0 && self.ready.is_empty()
+    }
+
     /// Whether the lane may take more into the track. `roomy` tells whether all lanes together hold little.
     pub(super) fn has_room(&self, roomy: bool) -> bool {
-        if self.slots.len() >= SPAN.events || self.bytes >= SPAN.bytes {
+        // Not how far they are apart: one event that waits for hours, and those of its entity, hold up nobody else.
+        if self.owed >= SPAN.events || self.bytes >= SPAN.bytes {
             return false;
         }
         let little = self.owed < ROOM_OPEN.events && self.bytes < ROOM_OPEN.bytes;
@@ -324,8 +336,12 @@ impl Track {
         self.owed -= 1;
         self.bytes -= item.event.size();
         let fronts = self.is_fronts(position);
+        self.settled = self.settled.max(position);
         while let Some((_, None)) = self.slots.front() {
             self.slots.pop_front();
+        }
+        if self.slots.len() > MOST_HOLES + 2 * self.owed {
+            self.slots.retain(|(_, item)| item.is_some());
         }
         match item.entity {
             Some(entity) if item.stage == Stage::Queued => {
@@ -385,18 +401,16 @@ impl Track {
         let mut heads = 0;
         let mut bytes = 0;
         let mut keep = 0;
-        for (at, (_, item)) in self.slots.iter().enumerate() {
-            let within = match item {
-                Some(item) => {
-                    events += 1;
-                    bytes += item.event.size();
-                    heads += usize::from(item.stage != Stage::Queued);
-                    let little = events == 1 || (events <= ROOM_OPEN.events && bytes <= ROOM_OPEN.bytes);
-                    // What was settled or tried must not be read again.
-                    little || !item.pristine() || (item.stage == Stage::Ready && heads <= PROBES)
-                }
-                None => true,
-            };
+        for (at, (position, item)) in self.slots.iter().enumerate() {
+            // What was settled or tried must not be read again.
+            let mut within = *position <= self.settled;
+            if let Some(item) = item {
+                events += 1;
+                bytes += item.event.size();
+                heads += usize::from(item.stage != Stage::Queued);
+                let little = events == 1 || (events <= ROOM_OPEN.events && bytes <= ROOM_OPEN.bytes);
+                within |= little || !item.pristine() || (item.stage == Stage::Ready && heads <= PROBES);
+            }
             if within {
                 keep = at + 1;
             }
@@ -417,7 +431,7 @@ impl Track {
             }
         }
         if let Some((last, _)) = self.slots.back() {
-            lane.read = *last;
+            lane.read = self.settled.max(*last).min(lane.read);
         }
         let last = lane.read;
         self.ready.retain(|position| *position <= last);

@@ -75,9 +75,11 @@ impl Delivery {
         self.window.oldest().filter(|_| self.window.bytes() >= HELD)
     }
 
-    /// Whether a target has nothing to do, so that what holds the front may hold it up.
+    /// Whether a target has nothing to do now, so that what holds the front may hold it up. One that is to get all in one
+    /// order has nothing else to do.
     fn starves(&self) -> bool {
-        self.tracks.iter().any(|track| !track.gone && track.owed() == 0)
+        let strict = self.options.ordering == Ordering::Strict;
+        self.tracks.iter().any(|track| !track.gone && (track.owed() == 0 || (!strict && track.waits())))
     }
 
     pub(super) fn route(&mut self, routes: &dyn Routes, Entry { position, event }: Entry, now: Instant) {
