@@ -116,6 +116,8 @@ pub(super) struct Track {
     /// The newest of what is settled.
     settled: Position,
     owed: usize,
+    /// It holds a span, or has not given back a quarter of it yet: the journal is read in chunks.
+    full: bool,
     /// Those of them that wait behind an older event of their entity.
     queued: usize,
     bytes: usize,
@@ -146,6 +148,7 @@ impl Track {
             slots: VecDeque::new(),
             settled: Position(0),
             owed: 0,
+            full: false,
             queued: 0,
             bytes: 0,
             entities: HashMap::default(),
@@ -182,8 +185,9 @@ impl Track {
 
     /// Whether the lane may take more into the track. `roomy` tells whether all lanes together hold little.
     pub(super) fn has_room(&self, roomy: bool) -> bool {
-        // Not how far they are apart: one event that waits for hours, and those of its entity, hold up nobody else.
-        if self.owed >= SPAN.events || self.bytes >= SPAN.bytes {
+        // Not how far they are apart: one event that waits for hours holds up those of its entity, and others only once
+        // there is a span of these.
+        if self.full {
             return false;
         }
         let little = self.owed < ROOM_OPEN.events && self.bytes < ROOM_OPEN.bytes;
@@ -220,6 +224,7 @@ impl Track {
         }
         self.owed += 1;
         self.bytes += event.size();
+        self.full |= self.owed >= SPAN.events || self.bytes >= SPAN.bytes;
         let item = Item {
             event,
             entity,
@@ -234,6 +239,11 @@ impl Track {
             early: None,
         };
         self.slots.push_back((position, Some(item)));
+    }
+
+    /// Less is owed than before.
+    fn note_room(&mut self) {
+        self.full &= self.owed > SPAN.events / 4 * 3 || self.bytes > SPAN.bytes / 4 * 3;
     }
 
     /// Where the item at this place is, if it is there.
@@ -335,6 +345,7 @@ impl Track {
         let item = self.slots[at].1.take()?;
         self.owed -= 1;
         self.bytes -= item.event.size();
+        self.note_room();
         let fronts = self.is_fronts(position);
         self.settled = self.settled.max(position);
         while let Some((_, None)) = self.slots.front() {
@@ -435,6 +446,7 @@ impl Track {
         }
         let last = lane.read;
         self.ready.retain(|position| *position <= last);
+        self.note_room();
     }
 
     /// Dissolves a lane that has reached the front once all that it owed is settled.

@@ -75,11 +75,11 @@ impl Delivery {
         self.window.oldest().filter(|_| self.window.bytes() >= HELD)
     }
 
-    /// Whether a target has nothing to do now, so that what holds the front may hold it up. One that is to get all in one
-    /// order has nothing else to do.
+    /// Whether a target has nothing to do now, so that what holds the front may hold it up. In strict order, what is new
+    /// would wait, too.
     fn starves(&self) -> bool {
         let strict = self.options.ordering == Ordering::Strict;
-        self.tracks.iter().any(|track| !track.gone && (track.owed() == 0 || (!strict && track.waits())))
+        self.tracks.iter().any(|track| !track.gone && track.waits() && (!strict || track.owed() == 0))
     }
 
     pub(super) fn route(&mut self, routes: &dyn Routes, Entry { position, event }: Entry, now: Instant) {
