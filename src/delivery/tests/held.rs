@@ -1,4 +1,4 @@
-//! What an event that waits holds up: those of its entity, and nothing else.
+//! What an event that waits holds up: those of its entity, and others only once there is a span of these.
 
 use super::*;
 use crate::delivery::track::MOST_HOLES;
